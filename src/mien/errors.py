@@ -1,0 +1,33 @@
+"""The errors mien raises on bad input: each names the input, what is wrong with it, and what to do next."""
+
+
+class MienError(Exception):
+    """Base of all errors that are the input's or the machine's, never mien's own bug.
+
+    The message is one line and names the input, what is wrong, and the way out. The command line prints it
+    as it is, without a traceback.
+    """
+
+
+class UnreadableInput(MienError):
+    """A file that is missing, empty, truncated, too large, of no known format, or not permitted to be read."""
+
+
+class NoFace(MienError):
+    """A readable picture in which no face was found."""
+
+
+class BadFaceFile(MienError):
+    """A `.face.json` of another schema or model, of the wrong lengths, or with numbers that are not finite."""
+
+
+class BadAsset(MienError):
+    """A packaged file that is missing or whose sha256 is not the recorded one."""
+
+
+class CannotWrite(MienError):
+    """An output that cannot be written: no permission, no space, or the name is taken by a folder."""
+
+
+class MissingLibrary(MienError):
+    """A system library that a dependency needs is not installed on this machine."""

@@ -1,0 +1,1 @@
+"""Measures of accuracy on photographs and on rendered heads of known shape."""

@@ -1,0 +1,176 @@
+"""The morphable model: face code to vertices, albedo and landmarks. The same lines run on NumPy and torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from mien.facecode import CodeLayout
+
+
+@dataclass(frozen=True, eq=False)
+class Refinement:
+    """A fixed midpoint refinement: base mesh to detail mesh, a linear map of any per-vertex attribute.
+
+    Attributes:
+        levels: for each level (N_l, 2) int32, the two earlier vertices whose midpoint each new vertex is.
+            New vertices are appended, so the base vertices keep their numbers.
+        triangles: (T_detail, 3) int32, conforming (no T-junctions).
+        part: (V_detail,) int32 part labels.
+        mirror: (V_detail,) int32 left-right partner of each vertex.
+    """
+
+    levels: tuple[Any, ...]
+    triangles: Any
+    part: Any
+    mirror: Any
+
+    def __call__(self, attribute: Any) -> Any:
+        """(..., V, C) attribute of the base mesh to (..., V_detail, C) of the detail mesh."""
+        xp = array_namespace(attribute)
+        for pairs in self.levels:
+            midpoints = 0.5 * (attribute[..., pairs[:, 0], :] + attribute[..., pairs[:, 1], :])
+            attribute = xp.concat([attribute, midpoints], axis=-2)
+        return attribute
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Landmarks as barycentric points on the base mesh.
+
+    Attributes:
+        vertices: (L, 3) int32 base vertices.
+        barycentric: (L, 3) float32 weights, each row sums to 1.
+        contour: (C,) int32 numbers of the landmarks that lie on the occluding contour.
+        contour_lines: (C, M) int32 candidate base vertices of each contour landmark, from the cheek outward;
+            shorter lines repeat their last vertex.
+    """
+
+    vertices: Any
+    barycentric: Any
+    contour: Any
+    contour_lines: Any
+
+    def __call__(self, vertices: Any) -> Any:
+        """(..., V, C) vertices, or any other attribute of the base mesh, to (..., L, C) landmarks."""
+        xp = array_namespace(vertices)
+        return xp.sum(vertices[..., self.vertices, :] * self.barycentric[:, :, None], axis=-2)
+
+
+@dataclass(frozen=True, eq=False)
+class MorphableModel:
+    """A linear model of heads. Frames, units and orders: docs/conventions.md.
+
+    Attributes:
+        name, version: as in `FaceCode.model`, joined by "/".
+        identity_mean: (V, 3) mm, the mean head at rest.
+        identity_components: (K, V, 3) mm per standard deviation.
+        expression_components: (E, V, 3) mm at coefficient 1.
+        expression_names: E names; ARKit's 52 for the default model.
+        expression_bounds: lowest and highest coefficient; (0, 1) for ARKit, (-inf, inf) for PCA models.
+        albedo_mean: (V_detail, 3); of log linear RGB if `albedo_is_log`, else of linear RGB.
+        albedo_components: (A, V_detail, 3) per standard deviation, of the same quantity.
+        albedo_is_log: whether albedo is the exponential of mean plus components.
+        triangles: (T, 3) int32 of the base mesh.
+        uv: (U, 2) float32 texture coordinates in [0, 1], v up (OpenGL's).
+        uv_triangles: (T, 3) int32 rows of `uv` for each corner of `triangles`.
+        part: (V,) int32 index into `part_names`.
+        part_names: names of the labelled parts.
+        mirror: (V,) int32 left-right partner of each vertex.
+        refinement: base to detail mesh.
+        landmarks478, landmarks68: MediaPipe's and iBUG's points.
+    """
+
+    name: str
+    version: str
+    identity_mean: Any
+    identity_components: Any
+    expression_components: Any
+    expression_names: tuple[str, ...]
+    expression_bounds: tuple[float, float]
+    albedo_mean: Any
+    albedo_components: Any
+    albedo_is_log: bool
+    triangles: Any
+    uv: Any
+    uv_triangles: Any
+    part: Any
+    part_names: tuple[str, ...]
+    mirror: Any
+    refinement: Refinement
+    landmarks478: Embedding
+    landmarks68: Embedding
+
+    @property
+    def id(self) -> str:
+        """Name and version, as codes carry them."""
+        return f"{self.name}/{self.version}"
+
+    @property
+    def layout(self) -> CodeLayout:
+        """Lengths of the parts of this model's codes."""
+        return CodeLayout(
+            self.identity_components.shape[0], self.expression_components.shape[0], self.albedo_components.shape[0]
+        )
+
+    def vertices(self, identity: Any, expression: Any) -> Any:
+        """Base vertices of a head.
+
+        Args:
+            identity: (..., K) or fewer coefficients: the first k components are used.
+            expression: (..., E) coefficients.
+
+        Returns:
+            (..., V, 3) millimetres, model frame.
+        """
+        return (
+            self.identity_mean
+            + _combine(identity, self.identity_components)
+            + _combine(expression, self.expression_components)
+        )
+
+    def albedo(self, coefficients: Any) -> Any:
+        """(..., A) coefficients to (..., V_detail, 3) linear RGB in [0, 1]."""
+        xp = array_namespace(coefficients)
+        value = self.albedo_mean + _combine(coefficients, self.albedo_components)
+        return xp.clip(xp.exp(value) if self.albedo_is_log else value, 0.0, 1.0)
+
+    def to(self, like: Any) -> MorphableModel:
+        """This model with its arrays in the library and on the device of the array `like` (NumPy or torch)."""
+        return _to(self, array_namespace(like), device(like))
+
+
+def _combine(coefficients: Any, components: Any) -> Any:
+    xp = array_namespace(coefficients)
+    count = coefficients.shape[-1]
+    if count > components.shape[0]:
+        raise ValueError(f"{count} coefficients for a model with {components.shape[0]} components")
+    flat = xp.reshape(components[:count], (count, -1))
+    combined = xp.matmul(coefficients[..., None, :], flat)
+    return xp.reshape(combined, (*coefficients.shape[:-1], *components.shape[1:]))
+
+
+def _to(value: Any, xp: Any, where: Any) -> Any:
+    if is_dataclass(value):
+        return type(value)(**{f.name: _to(getattr(value, f.name), xp, where) for f in fields(value)})
+    if isinstance(value, tuple) and value and not isinstance(value[0], str | float):
+        return tuple(_to(item, xp, where) for item in value)
+    if hasattr(value, "__array__"):
+        return xp.asarray(np.asarray(value), device=where)
+    return value
+
+
+@lru_cache(maxsize=4)
+def load_model(name: str = "anny") -> MorphableModel:
+    """The packaged model of that name, checked against its recorded sha256. Loaded once a process.
+
+    Raises:
+        mien.errors.BadAsset: the file is missing or altered, or no model has that name.
+    """
+    from mien.model_files.packaged import read_packaged
+
+    return read_packaged(name)
