@@ -1,0 +1,89 @@
+"""Light as nine spherical harmonics: distant light on a matte surface needs no more (Basri and Jacobs 2003)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+CONSTANTS = np.array(
+    [0.282095] + [0.488603] * 3 + [1.092548] * 2 + [0.315392, 1.092548, 0.546274], np.float32
+)
+"""(9,) constants of the basis, in the order of docs/conventions.md."""
+
+
+def sh_basis(normals: Any) -> Any:
+    """The nine real spherical harmonics up to degree two.
+
+    Source: R. Ramamoorthi and P. Hanrahan, "An efficient representation for irradiance environment maps",
+    SIGGRAPH 2001, equation 3; order as in docs/conventions.md.
+
+    Args:
+        normals: (..., 3) unit vectors, light frame.
+
+    Returns:
+        (..., 9) values.
+    """
+    xp = array_namespace(normals)
+    x, y, z = normals[..., 0], normals[..., 1], normals[..., 2]
+    c0, c1, c4, c6, c8 = (float(CONSTANTS[k]) for k in (0, 1, 4, 6, 8))
+    return xp.stack(
+        [
+            c0 * xp.ones_like(x),
+            c1 * y,
+            c1 * z,
+            c1 * x,
+            c4 * x * y,
+            c4 * y * z,
+            c6 * (3 * z * z - 1),
+            c4 * x * z,
+            c8 * (x * x - y * y),
+        ],
+        axis=-1,
+    )
+
+
+def shading(normals: Any, illumination: Any) -> Any:
+    """Irradiance / pi on surfaces of the given normals; times linear albedo it is the radiance to the eye.
+
+    Args:
+        normals: (..., N, 3) unit vectors, light frame.
+        illumination: (..., 9, 3) coefficients for linear red, green, blue.
+
+    Returns:
+        (..., N, 3), never negative.
+    """
+    xp = array_namespace(normals, illumination)
+    light = xp.matmul(sh_basis(normals), illumination)
+    return xp.where(light > 0, light, xp.zeros_like(light))
+
+
+def uniform_light(strength: float = 1.0) -> np.ndarray:
+    """(9, 3) float32: white light from everywhere, under which albedo 1 has radiance `strength`."""
+    illumination = np.zeros((9, 3), np.float32)
+    illumination[0] = strength / CONSTANTS[0]
+    return illumination
+
+
+def directional_light(direction: tuple[float, float, float], strength: float = 1.0) -> np.ndarray:
+    """A distant white lamp, its clamped cosine cut off after degree two.
+
+    Source: Ramamoorthi and Hanrahan 2001, equation 8 for the factors pi, 2 pi / 3, pi / 4.
+
+    Args:
+        direction: toward the lamp, light frame, any length.
+        strength: radiance of albedo 1 that faces the lamp, to 6 % (the cut-off).
+
+    Returns:
+        (9, 3) float32 coefficients.
+    """
+    unit = np.asarray(direction, np.float32) / np.linalg.norm(direction)
+    cosine = np.pi * np.repeat([1.0, 2 / 3, 1 / 4], [1, 3, 5])
+    coefficients = strength * cosine * sh_basis(unit)
+    return np.repeat(coefficients[:, None], 3, axis=1).astype(np.float32)
+
+
+def studio_light() -> np.ndarray:
+    """(9, 3) float32: a soft lamp before and above the face, brighter from the picture's left, and fill."""
+    return uniform_light(0.40) + directional_light((-0.45, 0.55, 0.9), 0.62)

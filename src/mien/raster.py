@@ -1,0 +1,139 @@
+"""Visibility: which triangle is seen at each pixel, where on it, and how far away."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device, is_torch_array
+
+NEAR_MM = 1.0
+"""A triangle with a vertex at this depth or nearer (or behind the camera) is not drawn."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fragments:
+    """What is seen at each pixel centre of a picture, or of a batch of them.
+
+    Attributes:
+        triangle: (..., H, W) int32 triangle number, -1 where empty.
+        barycentric: (..., H, W, 3) float32 weights of the triangle's corners at the point seen
+            (perspective-correct: they interpolate in space, not in the picture), 0 where empty.
+        depth: (..., H, W) float32 millimetres along the optical axis, inf where empty.
+    """
+
+    triangle: Any
+    barycentric: Any
+    depth: Any
+
+
+def rasterize(points: Any, triangles: Any, height: int, width: int, cull_backfaces: bool = True) -> Fragments:
+    """Draws triangles with a depth buffer. Constants to the gradient: see `barycentric` for derivatives.
+
+    A pixel is covered where its centre lies in the triangle; a centre on an edge that two triangles share is
+    drawn once (top-left rule). Of equally near triangles the first is seen. Not drawn are triangles with a
+    vertex that is not finite, at depth `NEAR_MM` or nearer, or more than 131,072 px away from the picture's
+    corner: nothing is clipped, so a head should stand wholly before the camera.
+
+    The pictures of a batch are shared out to `numba.get_num_threads()` threads (the environment's
+    NUMBA_NUM_THREADS), which live only during the call: nothing is left to trouble a later `fork`.
+
+    Args:
+        points: (..., V, 3) of (x_px, y_px, depth_mm), `mien.camera.project`. NumPy, or torch on the CPU.
+        triangles: (T, 3) int32.
+        height, width: of the picture in pixels, 0 or more.
+        cull_backfaces: whether to drop triangles seen from behind.
+
+    Raises:
+        ValueError: a triangle names a vertex that does not exist.
+    """
+    from mien.raster_kernel import rasterize_pictures
+
+    batch, count = points.shape[:-2], points.shape[-2]
+    flat = np.ascontiguousarray(_to_numpy(points), np.float32).reshape(-1, count, 3)
+    corners = np.ascontiguousarray(_to_numpy(triangles), np.int32).reshape(-1, 3)
+    if corners.size and not (corners.min() >= 0 and corners.max() < count):
+        raise ValueError(
+            f"triangles name vertices {corners.min()} to {corners.max()}, but there are {count} points"
+        )
+    triangle = np.empty((len(flat), height, width), np.int32)
+    weights = np.empty((len(flat), height, width, 3), np.float32)
+    depth = np.empty((len(flat), height, width), np.float32)
+
+    def draw(part: slice) -> None:
+        rasterize_pictures(
+            flat[part], corners, NEAR_MM, cull_backfaces, triangle[part], weights[part], depth[part]
+        )
+
+    _for_parts(draw, len(flat))
+    xp, where = array_namespace(points), device(points)
+    return Fragments(
+        *(xp.asarray(a.reshape(*batch, *a.shape[1:]), device=where) for a in (triangle, weights, depth))
+    )
+
+
+def barycentric(points: Any, triangles: Any, fragments: Fragments) -> Any:
+    """The weights of `fragments` again, as a differentiable function of the projected points.
+
+    Args:
+        points: (..., V, 3) of (x_px, y_px, depth_mm), as given to `rasterize`.
+        triangles: (T, 3) int32.
+        fragments: of those points; its triangle numbers are taken as they are.
+
+    Returns:
+        (..., H, W, 3) perspective-correct weights, 0 where empty.
+    """
+    xp = array_namespace(points)
+    like = {"dtype": points.dtype, "device": device(points)}
+    height, width = fragments.triangle.shape[-2:]
+    centre_x = xp.arange(width, **like) + 0.5
+    centre_y = xp.arange(height, **like)[:, None] + 0.5
+    corners = gather_corners(points, triangles, fragments.triangle)
+    x = [corners[..., i, 0] - centre_x for i in range(3)]
+    y = [corners[..., i, 1] - centre_y for i in range(3)]
+    empty = fragments.triangle < 0
+    weights = []
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        depth = xp.where(empty, xp.ones_like(x[0]), corners[..., i, 2])
+        weights.append((x[j] * y[k] - x[k] * y[j]) / depth)
+    total = weights[0] + weights[1] + weights[2]
+    total = xp.where(empty | (total == 0), xp.ones_like(total), total)
+    stacked = xp.stack([w / total for w in weights], axis=-1)
+    return xp.where(empty[..., None], xp.zeros_like(stacked), stacked)
+
+
+def gather_corners(attributes: Any, triangles: Any, triangle: Any) -> Any:
+    """(..., V, C) attributes of the (..., H, W) triangles seen, as (..., H, W, 3, C); triangle 0's where empty."""
+    xp = array_namespace(attributes)
+    batch, (count, channels) = triangle.shape[:-2], attributes.shape[-2:]
+    number = 1
+    for n in batch:
+        number *= n
+    where = device(attributes)
+    seen = xp.where(triangle < 0, 0, triangle) if triangles.shape[0] else triangle
+    corners = xp.reshape(xp.take(triangles, xp.reshape(seen, (-1,)), axis=0), (number, -1))
+    first = xp.arange(number, dtype=xp.int64, device=where)[:, None] * count
+    flat = xp.reshape(xp.broadcast_to(attributes, (*batch, count, channels)), (-1, channels))
+    return xp.reshape(
+        xp.take(flat, xp.reshape(corners + first, (-1,)), axis=0), (*triangle.shape, 3, channels)
+    )
+
+
+def _for_parts(work: Any, count: int) -> None:
+    """Calls `work` on slices that cover `count` pictures, one slice for each thread."""
+    from numba import get_num_threads
+
+    threads = min(count, get_num_threads())
+    parts = [slice(count * i // threads, count * (i + 1) // threads) for i in range(threads)]
+    if threads <= 1:
+        for part in parts:
+            work(part)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, parts))
+
+
+def _to_numpy(array: Any) -> np.ndarray:
+    return np.asarray(array.detach() if is_torch_array(array) else array)

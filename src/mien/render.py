@@ -1,0 +1,191 @@
+"""Face code to picture: mesh, camera and light in; image, mask, depth and normals out. NumPy and torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from array_api_compat import array_namespace, device, is_torch_array
+
+from mien.camera import Camera, project, rotate, to_camera
+from mien.facecode import FaceCode
+from mien.image import linear_to_srgb, srgb_to_linear
+from mien.lighting import shading
+from mien.mesh import incident_triangles, normalize, vertex_normals
+from mien.morphable import MorphableModel
+from mien.raster import Fragments, barycentric, gather_corners, rasterize
+
+
+@dataclass(frozen=True, eq=False)
+class Rendering:
+    """A picture of a face, and what is known about each of its pixels.
+
+    Attributes:
+        image: (..., H, W, 3) sRGB in [0, 1].
+        mask: (..., H, W) share of the pixel that the face covers, in [0, 1].
+        depth: (..., H, W) millimetres along the optical axis, of the pixel's nearest sample; inf where empty.
+        normals: (..., H, W, 3) unit vectors in the light frame; 0 where empty.
+    """
+
+    image: Any
+    mask: Any
+    depth: Any
+    normals: Any
+
+
+def render(
+    model: MorphableModel,
+    code: FaceCode,
+    image_size: tuple[int, int],
+    principal_px: Any = None,
+    *,
+    detail: bool = True,
+    supersample: int = 1,
+    albedo: Any = None,
+    illumination: Any = None,
+    background: Any = None,
+) -> Rendering:
+    """The picture that a face code means. Differentiable in every part of the code (torch).
+
+    Args:
+        model: with its arrays in the library and on the device of the code (`model.to(code.identity)`).
+        code: one face or a batch of them.
+        image_size: width and height in pixels.
+        principal_px: (..., 2); the picture's centre if not given.
+        detail: draw the detail mesh; otherwise the base mesh, which is faster.
+        supersample: samples per pixel along each axis.
+        albedo: (..., V_detail, 3) linear RGB to use in place of the code's.
+        illumination: (..., 9, 3) to use in place of the code's.
+        background: (..., H, W, 3) or (3,), sRGB in [0, 1]; black if not given.
+
+    Raises:
+        ValueError: the code belongs to another model.
+    """
+    if code.model != model.id:
+        raise ValueError(f"the code belongs to model {code.model}, not to {model.id}")
+    vertices = model.vertices(code.identity, code.expression)
+    normals = vertex_normals(vertices, model.triangles, incidence(model))
+    albedo = model.albedo(code.albedo) if albedo is None else albedo
+    triangles = model.triangles
+    if detail:
+        triangles = model.refinement.triangles
+        vertices, normals = model.refinement(vertices), normalize(model.refinement(normals))
+    else:
+        albedo = albedo[..., : vertices.shape[-2], :]
+    xp = array_namespace(vertices)
+    if principal_px is None:
+        principal_px = xp.asarray([s / 2 for s in image_size], dtype=vertices.dtype, device=device(vertices))
+    return render_mesh(
+        to_camera(vertices, code.rotation, code.translation),
+        rotate(normals, code.rotation),
+        albedo,
+        triangles,
+        Camera(code.focal_px, principal_px, image_size),
+        code.illumination if illumination is None else illumination,
+        supersample=supersample,
+        background=background,
+    )
+
+
+def render_mesh(
+    points_camera: Any,
+    normals: Any,
+    albedo: Any,
+    triangles: Any,
+    camera: Camera,
+    illumination: Any,
+    *,
+    supersample: int = 1,
+    background: Any = None,
+) -> Rendering:
+    """The picture of any coloured mesh: `render` below the level of the model.
+
+    Args:
+        points_camera: (..., V, 3) millimetres, camera frame.
+        normals: (..., V, 3) unit vectors, light frame.
+        albedo: (..., V, 3) linear RGB, or (3,) for one colour.
+        triangles: (T, 3) int32.
+        camera: the picture's size and projection.
+        illumination: (..., 9, 3).
+        supersample: samples per pixel along each axis; their mean is taken in linear light.
+        background: (..., H, W, 3) or (3,), sRGB in [0, 1]; black if not given.
+    """
+    xp = array_namespace(points_camera)
+    width, height = camera.image_size
+    points = project(points_camera, camera)
+    points = xp.concat([points[..., :2] * supersample, points[..., 2:]], axis=-1)
+    fragments = rasterize(points, triangles, height * supersample, width * supersample)
+    if is_torch_array(points) and points.requires_grad:
+        weights = barycentric(points, triangles, fragments)
+        fragments = Fragments(fragments.triangle, weights, fragments.depth)
+    albedo = xp.broadcast_to(xp.asarray(albedo, device=device(points)), normals.shape)
+    seen = interpolate(xp.concat([normals, albedo], axis=-1), triangles, fragments)
+    seen_normals = normalize(seen[..., :3])
+    radiance = shade(seen_normals, seen[..., 3:], illumination)
+
+    covered = xp.astype(fragments.triangle >= 0, points.dtype)
+    mask = _mean_of_samples(covered[..., None], supersample)
+    image = _mean_of_samples(radiance, supersample)
+    if background is not None:
+        behind = srgb_to_linear(xp.asarray(background, dtype=points.dtype, device=device(points)))
+        image = image + (1 - mask) * behind
+    return Rendering(
+        image=linear_to_srgb(xp.clip(image, 0.0, 1.0)),
+        mask=mask[..., 0],
+        depth=xp.min(_samples(fragments.depth[..., None], supersample), axis=(-4, -2))[..., 0],
+        normals=normalize(_mean_of_samples(seen_normals, supersample)),
+    )
+
+
+def interpolate(attributes: Any, triangles: Any, fragments: Fragments) -> Any:
+    """Vertex attributes at the points seen.
+
+    Args:
+        attributes: (..., V, C).
+        triangles: (T, 3) int32.
+        fragments: of those triangles.
+
+    Returns:
+        (..., H, W, C), 0 where empty.
+    """
+    xp = array_namespace(attributes)
+    if triangles.shape[0] == 0:
+        return xp.zeros((*fragments.triangle.shape, attributes.shape[-1]), dtype=attributes.dtype)
+    corners = gather_corners(attributes, triangles, fragments.triangle)
+    weights = xp.astype(fragments.barycentric, attributes.dtype)
+    return xp.sum(corners * weights[..., None], axis=-2)
+
+
+def shade(normals: Any, albedo: Any, illumination: Any) -> Any:
+    """(..., H, W, 3) linear radiance of normals (light frame) and albedo seen, under (..., 9, 3) light."""
+    xp = array_namespace(normals, illumination)
+    rows = xp.reshape(normals, (*normals.shape[:-3], -1, 3))
+    return albedo * xp.reshape(shading(rows, illumination), normals.shape)
+
+
+@lru_cache(maxsize=8)
+def incidence(model: MorphableModel) -> Any:
+    """(V, D) int32 `incident_triangles` of the base mesh, in the model's library and on its device."""
+    xp = array_namespace(model.triangles)
+    table = incident_triangles(_host(model.triangles), model.identity_mean.shape[0])
+    return xp.asarray(table, device=device(model.triangles))
+
+
+def _host(array: Any) -> Any:
+    return array.cpu().numpy() if is_torch_array(array) else array
+
+
+def _samples(picture: Any, supersample: int) -> Any:
+    """(..., H s, W s, C) to (..., H, s, W, s, C)."""
+    xp = array_namespace(picture)
+    *batch, rows, columns, channels = picture.shape
+    s = supersample
+    return xp.reshape(picture, (*batch, rows // s, s, columns // s, s, channels))
+
+
+def _mean_of_samples(picture: Any, supersample: int) -> Any:
+    if supersample == 1:
+        return picture
+    xp = array_namespace(picture)
+    return xp.mean(_samples(picture, supersample), axis=(-4, -2))
