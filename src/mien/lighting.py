@@ -44,6 +44,26 @@ def sh_basis(normals: Any) -> Any:
     )
 
 
+def sh_basis_gradient(normals: Any) -> Any:
+    """Derivative of `sh_basis` by the normal's three components: (..., 3) to (..., 9, 3)."""
+    xp = array_namespace(normals)
+    x, y, z = normals[..., 0], normals[..., 1], normals[..., 2]
+    c1, c4, c6, c8 = (float(CONSTANTS[k]) for k in (1, 4, 6, 8))
+    none, one = xp.zeros_like(x), xp.ones_like(x)
+    rows = [
+        [none, none, none],
+        [none, c1 * one, none],
+        [none, none, c1 * one],
+        [c1 * one, none, none],
+        [c4 * y, c4 * x, none],
+        [none, c4 * z, c4 * y],
+        [none, none, 6 * c6 * z],
+        [c4 * z, none, c4 * x],
+        [2 * c8 * x, -2 * c8 * y, none],
+    ]
+    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
+
+
 def shading(normals: Any, illumination: Any) -> Any:
     """Irradiance / pi on surfaces of the given normals; times linear albedo it is the radiance to the eye.
 

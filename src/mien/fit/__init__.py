@@ -1,0 +1,143 @@
+"""Analysis by synthesis: from landmarks and pixels to the most probable face code.
+
+Three stages, each the start of the next: geometry from landmarks, light and albedo from pixels, then all
+together from both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from mien.facecode import FaceCode
+from mien.fit.joint_fit import fit_jointly
+from mien.fit.landmark_fit import (
+    Geometry,
+    LandmarkBasis,
+    LandmarkPriors,
+    fit_landmarks,
+    landmark_prior,
+)
+from mien.fit.pixel_fit import Appearance, Crop, PixelBasis, PixelPriors, fit_appearance, view
+from mien.morphable import MorphableModel
+
+__all__ = ["FaceFit", "Fitter", "LandmarkPriors", "PixelPriors", "fit_face"]
+
+
+@dataclass(frozen=True, eq=False)
+class FaceFit:
+    """A fitted face.
+
+    Attributes:
+        code: the most probable code, NumPy float64.
+        trusted: (N, 3) x, y in pixels and trust in [0, 1] of the skin samples the appearance was read from;
+            empty when only landmarks were fitted.
+    """
+
+    code: FaceCode
+    trusted: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Fitter:
+    """Fits one model. Holds what can be computed once; a pure function otherwise.
+
+    Attributes:
+        model: the model whose codes are fitted.
+        landmarks, pixels: what the two stages read of it.
+        landmark_priors, pixel_priors: assumptions.
+    """
+
+    model: MorphableModel
+    landmarks: LandmarkBasis
+    pixels: PixelBasis
+    landmark_priors: LandmarkPriors
+    pixel_priors: PixelPriors
+
+    @classmethod
+    def of(
+        cls,
+        model: MorphableModel,
+        landmark_priors: LandmarkPriors | None = None,
+        pixel_priors: PixelPriors | None = None,
+    ) -> Fitter:
+        """A fitter of `model` for MediaPipe's landmarks."""
+        return cls(
+            model,
+            LandmarkBasis.of(model, model.landmarks478),
+            PixelBasis.of(model),
+            landmark_priors or LandmarkPriors(),
+            pixel_priors or PixelPriors(),
+        )
+
+    def __call__(
+        self,
+        landmarks_px: np.ndarray,
+        image_size: tuple[int, int],
+        image: np.ndarray | None = None,
+        *,
+        focal_px: float | None = None,
+        expected_expression: np.ndarray | None = None,
+        polish: bool = True,
+    ) -> FaceFit:
+        """The most probable code of one face.
+
+        Args:
+            landmarks_px: (478, 2 or more) pixels; further columns are not read.
+            image_size: width and height of the picture.
+            image: (H, W, 3) sRGB in [0, 1]; without it only geometry is fitted.
+            focal_px: focal length if known.
+            expected_expression: (E,) what the detector thinks of the expression, if anything.
+            polish: whether geometry is refined against pixels too.
+        """
+        points = np.asarray(landmarks_px, np.float64)[:, :2]
+        geometry = fit_landmarks(
+            self.landmarks,
+            points,
+            image_size,
+            focal_px=focal_px,
+            expected_expression=expected_expression,
+            priors=self.landmark_priors,
+        )
+        if image is None:
+            nothing = Appearance(np.zeros(self.model.layout.albedo), np.zeros((9, 3)), np.zeros(0))
+            return FaceFit(self._code(geometry, nothing), np.zeros((0, 3)))
+        principal = np.asarray(image_size) / 2.0
+        crop = Crop.around(image, points)
+        seen = view(self.pixels, geometry, principal, crop)
+        appearance = fit_appearance(self.pixels, geometry, crop, seen, self.pixel_priors)
+        if polish:
+            precision, centre = landmark_prior(
+                self.landmarks, image_size, focal_px, expected_expression, self.landmark_priors
+            )
+            geometry, appearance = fit_jointly(
+                self.landmarks, self.pixels, geometry, appearance, points - principal, principal, crop,
+                precision, centre, self.landmark_priors, self.pixel_priors,
+            )  # fmt: skip
+        return FaceFit(self._code(geometry, appearance), np.column_stack([seen.points_px, appearance.trust]))
+
+    def _code(self, geometry: Geometry, appearance: Appearance) -> FaceCode:
+        count = self.landmarks.identity_count
+        return FaceCode(
+            identity=geometry.coefficients[:count],
+            expression=geometry.coefficients[count:],
+            albedo=appearance.albedo,
+            rotation=geometry.rotation_vector,
+            translation=geometry.translation,
+            illumination=appearance.illumination,
+            focal_px=np.float64(geometry.focal_px),
+            model=self.model.id,
+        )
+
+
+@lru_cache(maxsize=2)
+def _fitter(model: MorphableModel) -> Fitter:
+    return Fitter.of(model)
+
+
+def fit_face(model: MorphableModel, landmarks_px: np.ndarray, image: np.ndarray, **options: object) -> FaceFit:
+    """`Fitter.of(model)` kept between calls, on a picture (H, W, 3); options as those of a `Fitter`'s call."""
+    height, width = image.shape[:2]
+    return _fitter(model)(landmarks_px, (width, height), image, **options)

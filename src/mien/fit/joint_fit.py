@@ -1,0 +1,141 @@
+"""The last step of a fit: geometry, light and albedo together, against landmarks and pixels at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mien.fit.landmark_fit import CAMERA_UNKNOWNS, Geometry, LandmarkBasis, LandmarkPriors, advance, linearise
+from mien.fit.least_squares import bounded_step
+from mien.fit.pixel_fit import (
+    Appearance,
+    Crop,
+    PixelBasis,
+    PixelPriors,
+    light_prior_mean,
+    light_prior_precision,
+    linearise_pixels,
+    robust_trust,
+    view,
+)
+from mien.lighting import sh_basis, sh_basis_gradient
+
+_FLIP = np.array([1.0, -1.0, -1.0])
+
+
+def fit_jointly(
+    landmarks: LandmarkBasis,
+    pixels: PixelBasis,
+    geometry: Geometry,
+    appearance: Appearance,
+    target: np.ndarray,
+    principal_px: np.ndarray,
+    crop: Crop,
+    geometry_precision: np.ndarray,
+    geometry_centre: np.ndarray,
+    landmark_priors: LandmarkPriors,
+    pixel_priors: PixelPriors,
+    iterations: int = 2,
+) -> tuple[Geometry, Appearance]:
+    """Gauss-Newton over all unknowns, from a geometry and an appearance found one after the other.
+
+    Args:
+        target: (L, 2) landmarks in pixels from the principal point.
+        geometry_precision, geometry_centre: (7 + K + E,) prior of the landmark fit; the camera's first five
+            entries of the centre are ignored.
+    """
+    count = len(geometry_precision)
+    total = count + 27 + len(appearance.albedo)
+    bounds = np.full((2, total), np.inf) * [[-1], [1]]
+    bounds[:, CAMERA_UNKNOWNS + landmarks.identity_count : count] = landmarks.bounds
+    light_precision = light_prior_precision(pixel_priors)
+    for _ in range(iterations):
+        hessian = np.zeros((total, total))
+        gradient = np.zeros(total)
+
+        residual, jacobian, weight = linearise(landmarks, geometry, target, landmark_priors)
+        weighted = jacobian * weight
+        hessian[:count, :count] = weighted @ jacobian.T
+        gradient[:count] = weighted @ residual
+
+        residual, jacobian, weight = _linearise_everything(
+            pixels, geometry, appearance, principal_px, crop, pixel_priors
+        )
+        weighted = jacobian * weight
+        hessian += weighted @ jacobian.T
+        gradient += weighted @ residual
+
+        offset = np.concatenate([
+            np.zeros(5),
+            np.log([geometry.translation[2], geometry.focal_px]) - geometry_centre[5:7],
+            geometry.coefficients - geometry_centre[CAMERA_UNKNOWNS:],
+        ])  # fmt: skip
+        light = slice(count, count + 27)
+        hessian[light, light] += light_precision
+        gradient[light] -= light_precision @ (appearance.illumination - light_prior_mean(pixel_priors)).ravel()
+        albedo_precision = np.full(len(appearance.albedo), pixel_priors.albedo**-2)
+        precision = np.concatenate([geometry_precision, np.zeros(27), albedo_precision])
+        hessian[np.diag_indices_from(hessian)] += precision + 1e-9
+        gradient -= precision * np.concatenate([offset, np.zeros(27), appearance.albedo])
+
+        value = np.concatenate([
+            np.zeros(CAMERA_UNKNOWNS), geometry.coefficients, np.zeros(27), appearance.albedo
+        ])  # fmt: skip
+        step = bounded_step(hessian, gradient, value, *bounds)
+        geometry = advance(geometry, step[:count])
+        appearance = Appearance(
+            appearance.albedo + step[count + 27 :],
+            appearance.illumination + step[light].reshape(9, 3),
+            appearance.trust,
+        )
+    return geometry, appearance
+
+
+def _linearise_everything(
+    pixels: PixelBasis,
+    geometry: Geometry,
+    appearance: Appearance,
+    principal_px: np.ndarray,
+    crop: Crop,
+    priors: PixelPriors,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixel residuals (N C,), their derivatives (7 + K + E + 27 + A, N C) and weights (N C,)."""
+    seen = view(pixels, geometry, principal_px, crop)
+    values, slopes = crop.sample_with_gradient(seen.points_px)
+    harmonics = sh_basis(seen.normals)
+    residual, by_light, by_albedo, by_shading = linearise_pixels(pixels, appearance, values, harmonics, crop.grey)
+    channels = residual.shape[1]
+    if crop.grey:
+        slopes = slopes.mean(1, keepdims=True)
+
+    x, y, z = seen.camera.T
+    pixels_per_mm = geometry.focal_px / z
+    by_x = np.stack([pixels_per_mm, 0 * z, -pixels_per_mm * x / z], axis=-1)
+    by_y = np.stack([0 * z, pixels_per_mm, -pixels_per_mm * y / z], axis=-1)
+    photo_by_camera = slopes[:, :, :1] * by_x[:, None] + slopes[:, :, 1:] * by_y[:, None]  # (N, C, 3)
+    photo_by_turned = photo_by_camera * _FLIP
+    shading_by_normal = np.einsum("nka,kc->nca", sh_basis_gradient(seen.normals), appearance.illumination)
+    model_by_normal = np.einsum("nci,nia->nca", by_shading, shading_by_normal)  # (N, C, 3), light frame
+
+    turned = (seen.camera - geometry.translation) * _FLIP
+    jacobian = np.empty(
+        (CAMERA_UNKNOWNS + pixels.components.shape[1] + 27 + len(by_albedo), len(x), channels), np.float32
+    )
+    camera_rows = jacobian[:CAMERA_UNKNOWNS]
+    camera_rows[:3] = -(
+        np.cross(turned[:, None], photo_by_turned) - np.cross(seen.normals[:, None], model_by_normal)
+    ).transpose(2, 0, 1)
+    camera_rows[3:5] = -photo_by_camera[:, :, :2].transpose(2, 0, 1)
+    camera_rows[5] = -photo_by_camera[:, :, 2] * geometry.translation[2]
+    camera_rows[6] = -(slopes * (seen.points_px - principal_px)[:, None]).sum(-1)
+    moved = -(photo_by_turned @ geometry.rotation).astype(np.float32)
+    tilted = (model_by_normal @ geometry.rotation).astype(np.float32)
+    shape_rows = jacobian[CAMERA_UNKNOWNS : CAMERA_UNKNOWNS + pixels.components.shape[1]]
+    for channel in range(channels):
+        shape_rows[..., channel] = np.einsum("akn,na->kn", pixels.components, moved[:, channel])
+        shape_rows[..., channel] += np.einsum("akn,na->kn", pixels.normal_components, tilted[:, channel])
+    jacobian[-27 - len(by_albedo) : -len(by_albedo)] = by_light.reshape(27, -1, channels)
+    jacobian[-len(by_albedo) :] = by_albedo.reshape(len(by_albedo), -1, channels)
+
+    trust = robust_trust(residual, seen.seen, priors) * np.minimum(1.0, 4.0 * appearance.trust)
+    weight = np.repeat(trust, channels) / (priors.noise**2 * priors.correlation)
+    return residual.ravel(), jacobian.reshape(len(jacobian), -1), weight.astype(np.float32)

@@ -1,0 +1,262 @@
+"""Pose, camera, identity and expression from landmarks alone: a maximum-a-posteriori fit by Gauss-Newton."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mien.camera import rotation_matrix, rotation_vector
+from mien.fit.least_squares import bounded_step
+from mien.landmarks import LandmarkPoints
+from mien.morphable import Embedding, MorphableModel
+
+_FLIP = np.array([1.0, -1.0, -1.0])
+
+
+@dataclass(frozen=True)
+class LandmarkPriors:
+    """Standard deviations of what the fit assumes before it sees a face.
+
+    Attributes:
+        noise_mm: of one landmark, at the face.
+        contour_noise_mm: of one landmark on the occluding contour.
+        identity: of an identity component; below 1 because the detector's errors are correlated between
+            landmarks, so that 478 of them say less than 478 independent ones would.
+        expression: of an ARKit coefficient about its expected value.
+        distance_mm, log_distance: median and log deviation of the distance between camera and head.
+        focal_sides, log_focal: median of the focal length in units of the picture's longer side, and its log
+            deviation, when the camera is unknown.
+        log_known_focal: log deviation of a focal length that is known, from EXIF say.
+    """
+
+    noise_mm: float = 1.2
+    contour_noise_mm: float = 2.4
+    identity: float = 0.35
+    expression: float = 0.15
+    distance_mm: float = 900.0
+    log_distance: float = 0.35
+    focal_sides: float = 1.6
+    log_focal: float = 0.6
+    log_known_focal: float = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkBasis:
+    """What the landmark fit reads of a model: its components at the landmarks. Made once a model.
+
+    Attributes:
+        points: where landmarks can be.
+        mean: (P, 3) mm, model frame.
+        components: (3, K + E, P) float32 mm, identity before expression.
+        identity_count: K.
+        bounds: (2, E) lowest and highest expression coefficients.
+    """
+
+    points: LandmarkPoints
+    mean: np.ndarray
+    components: np.ndarray
+    identity_count: int
+    bounds: np.ndarray
+
+    @classmethod
+    def of(cls, model: MorphableModel, embedding: Embedding) -> LandmarkBasis:
+        """Components of `model` at the landmarks of one of its embeddings."""
+        points = LandmarkPoints.of(embedding, model.identity_mean)
+        components = np.concatenate([points(model.identity_components), points(model.expression_components)])
+        lower, upper = model.expression_bounds
+        count = len(model.expression_components)
+        return cls(
+            points=points,
+            mean=points(model.identity_mean).astype(np.float64),
+            components=np.ascontiguousarray(components.transpose(2, 0, 1), dtype=np.float32),
+            identity_count=len(model.identity_components),
+            bounds=np.array([[lower] * count, [upper] * count], dtype=np.float64),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """Everything the landmarks tell: the unknowns of the landmark fit.
+
+    Attributes:
+        rotation: (3, 3) matrix R of the pose.
+        translation: (3,) mm, camera frame.
+        focal_px: focal length in pixels.
+        coefficients: (K + E,) identity, then expression.
+    """
+
+    rotation: np.ndarray
+    translation: np.ndarray
+    focal_px: float
+    coefficients: np.ndarray
+
+    @property
+    def rotation_vector(self) -> np.ndarray:
+        """(3,) axis-angle radians."""
+        return rotation_vector(self.rotation)
+
+
+CAMERA_UNKNOWNS = 7
+"""Rotation (3), translation x and y in mm, log distance, log focal length: the first columns of every step."""
+
+
+def fit_landmarks(
+    basis: LandmarkBasis,
+    landmarks_px: np.ndarray,
+    image_size: tuple[int, int],
+    *,
+    focal_px: float | None = None,
+    expected_expression: np.ndarray | None = None,
+    priors: LandmarkPriors | None = None,
+    iterations: int = 5,
+) -> Geometry:
+    """The most probable head, pose and camera given its landmarks.
+
+    Args:
+        basis: of the model and the embedding that the landmarks belong to.
+        landmarks_px: (L, 2) pixels.
+        image_size: width and height of the picture; its centre is the principal point.
+        focal_px: focal length if known.
+        expected_expression: (E,) centre of the prior on expression; zero if not given.
+        priors: assumptions.
+        iterations: Gauss-Newton steps over all unknowns.
+
+    Returns:
+        Geometry in float64.
+    """
+    priors = priors or LandmarkPriors()
+    principal = np.asarray(image_size) / 2.0
+    target = np.asarray(landmarks_px, np.float64)[:, :2] - principal
+    precision, centre = landmark_prior(basis, image_size, focal_px, expected_expression, priors)
+    expected = centre[CAMERA_UNKNOWNS:]
+    state = _initial(basis, target, expected, priors, np.exp(centre[6]), known_focal=focal_px is not None)
+    bounds = np.full((2, len(precision)), np.inf) * [[-1], [1]]
+    bounds[:, CAMERA_UNKNOWNS + basis.identity_count :] = basis.bounds
+    for _ in range(iterations):
+        residual, jacobian, weight = linearise(basis, state, target, priors)
+        weighted = jacobian * weight
+        hessian = (weighted @ jacobian.T).astype(np.float64)
+        gradient = (weighted @ residual).astype(np.float64)
+        offset = np.concatenate([
+            np.zeros(5),
+            np.log([state.translation[2], state.focal_px]) - centre[5:7],
+            state.coefficients - expected,
+        ])  # fmt: skip
+        hessian[np.diag_indices_from(hessian)] += precision + 1e-9
+        gradient -= precision * offset
+        value = np.concatenate([np.zeros(CAMERA_UNKNOWNS), state.coefficients])
+        state = advance(state, bounded_step(hessian, gradient, value, *bounds))
+    return state
+
+
+def landmark_prior(
+    basis: LandmarkBasis,
+    image_size: tuple[int, int],
+    focal_px: float | None,
+    expected_expression: np.ndarray | None,
+    priors: LandmarkPriors,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Precision and centre (7 + K + E,) of the Gaussian prior over the unknowns; the pose is free.
+
+    The centre's entries 5 and 6 are the logs of the distance in mm and of the focal length in px.
+    """
+    total = basis.components.shape[1]
+    centre = np.zeros(CAMERA_UNKNOWNS + total)
+    centre[5:7] = np.log([priors.distance_mm, focal_px or priors.focal_sides * max(image_size)])
+    if expected_expression is not None:
+        centre[CAMERA_UNKNOWNS + basis.identity_count :] = expected_expression
+    precision = np.concatenate([
+        np.zeros(5),
+        [priors.log_distance**-2, (priors.log_known_focal if focal_px else priors.log_focal) ** -2],
+        np.full(basis.identity_count, priors.identity**-2),
+        np.full(total - basis.identity_count, priors.expression**-2),
+    ])  # fmt: skip
+    return precision, centre
+
+
+def linearise(
+    basis: LandmarkBasis, state: Geometry, target: np.ndarray, priors: LandmarkPriors
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Residuals of the landmarks, their derivative by all unknowns, and their weights.
+
+    Args:
+        target: (L, 2) pixels from the principal point.
+
+    Returns:
+        residual (2 L,) target minus prediction in mm at the face, x of all landmarks before y;
+        jacobian (7 + K + E, 2 L) float32; weight (2 L,) float32 inverse variances, lowered for outliers.
+    """
+    model_points = basis.mean + np.einsum("ckp,k->pc", basis.components, state.coefficients)
+    turned = model_points @ state.rotation.T
+    camera = turned * _FLIP + state.translation
+    projected = state.focal_px * camera[:, :2] / camera[:, 2:]
+    chosen = basis.points.choose(projected, state.rotation)
+    camera, turned, projected = camera[chosen], turned[chosen], projected[chosen]
+    mm_per_px = state.translation[2] / state.focal_px
+
+    x, y, z = camera.T
+    gain = state.translation[2] / z  # mm of picture per mm of head
+    by_x = np.stack([gain, 0 * gain, -gain * x / z])
+    by_y = np.stack([0 * gain, gain, -gain * y / z])  # (3, L) derivative of the picture by the camera point
+    count = len(chosen)
+    jacobian = np.empty((CAMERA_UNKNOWNS + basis.components.shape[1], 2, count), np.float32)
+    parts = basis.components if np.array_equal(chosen, np.arange(len(basis.mean))) else basis.components[:, :, chosen]
+    for axis, by in enumerate((by_x, by_y)):
+        by_turned = by * _FLIP[:, None]
+        by_model = (state.rotation.T @ by_turned).astype(np.float32)
+        jacobian[:3, axis] = np.cross(turned, by_turned.T).T
+        jacobian[3:5, axis] = by[:2]
+        jacobian[5, axis] = by[2] * state.translation[2]
+        jacobian[6, axis] = projected[:, axis] * mm_per_px
+        jacobian[CAMERA_UNKNOWNS:, axis] = (
+            parts[0] * by_model[0] + parts[1] * by_model[1] + parts[2] * by_model[2]
+        )
+    residual = (target - projected).T * mm_per_px
+
+    deviation = np.full(count, priors.noise_mm)
+    deviation[basis.points.contour] = priors.contour_noise_mm
+    outlier = np.maximum(1.0, np.linalg.norm(residual, axis=0) / (3.0 * deviation))
+    weight = np.tile(1.0 / (deviation**2 * outlier), 2).astype(np.float32)
+    return residual.ravel(), jacobian.reshape(len(jacobian), -1), weight
+
+
+def advance(state: Geometry, step: np.ndarray) -> Geometry:
+    """The geometry after a step over the camera's seven unknowns and the coefficients."""
+    distance = state.translation[2] * np.exp(np.clip(step[5], -0.5, 0.5))
+    return Geometry(
+        rotation=rotation_matrix(step[:3]) @ state.rotation,
+        translation=np.array([state.translation[0] + step[3], state.translation[1] + step[4], distance]),
+        focal_px=state.focal_px * float(np.exp(np.clip(step[6], -0.5, 0.5))),
+        coefficients=state.coefficients + step[CAMERA_UNKNOWNS:],
+    )
+
+
+def _initial(
+    basis: LandmarkBasis,
+    target: np.ndarray,
+    expected: np.ndarray,
+    priors: LandmarkPriors,
+    focal_px: float,
+    known_focal: bool,
+) -> Geometry:
+    """Pose of the expected head by orthographic least squares (POS of DeMenthon and Davis 1995)."""
+    head = basis.mean[: basis.points.count] + np.einsum(
+        "ckp,k->pc", basis.components[:, :, : basis.points.count], expected
+    )
+    centre = head.mean(0)
+    rows = np.linalg.lstsq(head - centre, (target - target.mean(0)) * [1, -1], rcond=None)[0].T
+    scale = np.sqrt(np.linalg.norm(rows[0]) * np.linalg.norm(rows[1]))
+    u, _, vt = np.linalg.svd(np.stack([rows[0], rows[1], np.cross(rows[0], rows[1]) / scale]))
+    rotation = u @ vt
+    distance = focal_px / scale
+    if not known_focal:
+        trust = priors.log_focal**2 / (priors.log_focal**2 + priors.log_distance**2)
+        distance = distance ** (1 - trust) * priors.distance_mm**trust
+    offset = rotation @ centre * _FLIP
+    return Geometry(
+        rotation=rotation,
+        translation=np.array([*(target.mean(0) / scale), distance]) - offset,
+        focal_px=scale * distance,
+        coefficients=expected,
+    )
