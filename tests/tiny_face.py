@@ -150,15 +150,18 @@ def _expressions(
 
 
 def _unwrap(skin: np.ndarray, eye: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A disc seen from the front for each part, one uv a vertex."""
-
-    def disc(sphere: np.ndarray, centre: tuple[float, float], radius: float) -> np.ndarray:
-        angle = np.arccos(np.clip(sphere[:, 2], -1, 1)) / np.pi
-        length = np.linalg.norm(sphere[:, :2], axis=1, keepdims=True)
-        return centre + radius * angle[:, None] * sphere[:, :2] / np.maximum(length, 1e-9)
-
-    parts = disc(skin, (0.5, 0.6), 0.38), disc(eye, (0.8, 0.1), 0.08), disc(eye, (0.2, 0.1), 0.08)
-    return np.concatenate(parts), triangles
+    """Two discs for each part, its front and its back: a seam runs around the sides, where vertices have two uv."""
+    sphere = np.concatenate([skin, eye, eye])
+    angle = np.arccos(np.clip(np.abs(sphere[:, 2]), 0, 1)) / (np.pi / 2)
+    length = np.linalg.norm(sphere[:, :2], axis=1, keepdims=True)
+    disc = angle[:, None] * sphere[:, :2] / np.maximum(length, 1e-9)
+    place = np.repeat(
+        [[0.25, 0.7, 0.24], [0.4, 0.2, 0.09], [0.1, 0.2, 0.09]], [len(skin), len(eye), len(eye)], axis=0
+    )
+    front = place[:, :2] + place[:, 2:] * disc
+    back = place[:, :2] + [0.5, 0.0] + place[:, 2:] * disc * [-1, 1]
+    is_back = sphere[triangles][:, :, 2].mean(axis=1) < 0
+    return np.concatenate([front, back]), triangles + len(sphere) * is_back[:, None]
 
 
 def _landmarks(count: int, contour: np.ndarray, head: np.ndarray, triangles: np.ndarray) -> Embedding:

@@ -17,7 +17,7 @@ GUARD_PX = 2.0**17
 """Vertices further than this from the picture's corner cannot be snapped; their triangles are dropped."""
 
 
-def _compiled(signature, **options):
+def compiled(signature, **options):
     """`numba.njit` for an explicit signature, cached on disk where some folder can be written to."""
 
     def decorate(function):
@@ -152,7 +152,7 @@ _points = types.Array(types.float32, 3, "C", readonly=True)
 _triangles = types.Array(types.int32, 2, "C", readonly=True)
 
 
-@_compiled(
+@compiled(
     types.void(
         _points, _triangles, types.float32, types.boolean,
         types.int32[:, :, ::1], types.float32[:, :, :, ::1], types.float32[:, :, ::1],
