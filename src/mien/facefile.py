@@ -1,4 +1,4 @@
-"""The `.face.json` file: one reconstructed face, written and read back to the last bit, distrusting what it reads."""
+"""The `.face.json` file: one face, written and read back to the last bit, distrusting what it reads."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def load_face(path: Path, model: MorphableModel | None = None) -> Face:
 
     Raises:
         mien.errors.UnreadableInput: the file is missing, too large, or not permitted to be read.
-        mien.errors.BadFaceFile: it is not JSON, of another schema or model, or some field is not as it must be.
+        mien.errors.BadFaceFile: not JSON, another schema or model, or a field that is not as it must be.
     """
     path = Path(path)
     model = model or load_model()
@@ -148,9 +148,13 @@ def _read_json(path: Path) -> Any:
             data = stream.read(_LARGEST_FILE + 1)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = getattr(error, "strerror", None) or error
-        raise UnreadableInput(f"{path}: cannot be read ({reason}); name a readable .face.json file") from error
+        raise UnreadableInput(
+            f"{path}: cannot be read ({reason}); name a readable .face.json file"
+        ) from error
     if len(data) > _LARGEST_FILE:
-        raise UnreadableInput(f"{path}: larger than {_LARGEST_FILE} bytes, no face file is; name another file")
+        raise UnreadableInput(
+            f"{path}: larger than {_LARGEST_FILE} bytes, no face file is; name another file"
+        )
     try:
         return json.loads(data.decode("utf-8"), object_pairs_hook=_object_without_doubles)
     except (ValueError, RecursionError) as error:
@@ -218,7 +222,9 @@ class _Field:
     def _nested(self, shape: tuple[int, ...]) -> Any:
         if not shape:
             return self.number()
-        return [item._nested(shape[1:]) for item in self._items(shape[0], "lists" if shape[1:] else "numbers")]
+        return [
+            item._nested(shape[1:]) for item in self._items(shape[0], "lists" if shape[1:] else "numbers")
+        ]
 
     def _items(self, count: int, kind: str) -> list[_Field]:
         if not isinstance(self.value, list):

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mien.export.surface import Surface, cut_at_seams
 from mien.facecode import FaceCode
 from mien.files import write_whole
 from mien.image import jpeg_bytes
-from mien.mesh import vertex_normals
+from mien.mesh import incident_triangles, vertex_normals
 from mien.morphable import MorphableModel
 
 if TYPE_CHECKING:
-    from pygltflib import GLTF2
+    import pygltflib as gltf
 
 _METRES_PER_MM = 1e-3
 _STILL_MM = 1e-5  # a vertex that a target moves less stays: 52 such errors add up to half a micrometre
@@ -54,12 +55,12 @@ def save_glb(path: str | os.PathLike, model: MorphableModel, code: FaceCode, tex
 def glb_bytes(model: MorphableModel, code: FaceCode, texture: np.ndarray) -> bytes:
     """A face as a GLB file that Blender, Unity, Unreal and three.js open.
 
-    The head stands unposed in glTF's frame, which is the model's in metres: y up, face toward +z. Its geometry
-    is the identity without expression; each of the model's expressions is a morph target, named in
-    `mesh.extras.targetNames` as these programs look for it, and the code's expression is `mesh.weights`. Targets
-    carry normals too, or a smile would be lit like a neutral face; they are stored sparsely, because most move
-    a small part of the head. The texture is a JPEG: as a PNG of a photograph it would outweigh the rest of
-    the file.
+    The head stands unposed in glTF's frame, which is the model's in metres: y up, face toward +z. Its
+    geometry is the identity without expression; each of the model's expressions is a morph target, named in
+    `mesh.extras.targetNames` as these programs look for it, and the code's expression is `mesh.weights`.
+    Targets carry normals too, or a smile would be lit like a neutral face; they are stored sparsely, because
+    most move a small part of the head. The texture is a JPEG: a PNG of a photograph would be several times
+    larger.
 
     Args:
         model: the morphable model, NumPy.
@@ -69,59 +70,53 @@ def glb_bytes(model: MorphableModel, code: FaceCode, texture: np.ndarray) -> byt
     Returns:
         the bytes of the file; the same input gives the same bytes.
     """
-    from pygltflib import (
-        GLTF2, Asset, Buffer, Image, Material, Mesh, Node, PbrMetallicRoughness, Sampler, Scene, Texture, TextureInfo
-    )  # fmt: skip
+    import pygltflib as gltf
 
     expressions = model.expression_components
     neutral = model.vertices(np.asarray(code.identity), np.zeros(len(expressions)))
-    normals = vertex_normals(neutral, model.triangles)
-    targets = [(d, vertex_normals(neutral + d, model.triangles) - normals) for d in expressions]
+    incident = incident_triangles(model.triangles, len(neutral))
+    normals = vertex_normals(neutral, model.triangles, incident)
+    targets = [(d, vertex_normals(neutral + d, model.triangles, incident) - normals) for d in expressions]
 
     name = f"{model.name} face"
-    document = GLTF2(
-        asset=Asset(version="2.0", generator=f"mien {version('mien')}"),
+    document = gltf.GLTF2(
+        asset=gltf.Asset(version="2.0", generator=f"mien {version('mien')}"),
         scene=0,
-        scenes=[Scene(nodes=[0])],
-        nodes=[Node(name=name, mesh=0)],
+        scenes=[gltf.Scene(nodes=[0])],
+        nodes=[gltf.Node(name=name, mesh=0)],
         meshes=[
-            Mesh(
+            gltf.Mesh(
                 name=name,
                 weights=[float(weight) for weight in code.expression],
                 extras={"targetNames": list(model.expression_names)},
             )
         ],
-        textures=[Texture(sampler=0, source=0)],
-        samplers=[Sampler(magFilter=9729, minFilter=9987, wrapS=33071, wrapT=33071)],
+        textures=[gltf.Texture(sampler=0, source=0)],
+        samplers=[gltf.Sampler(magFilter=9729, minFilter=9987, wrapS=33071, wrapT=33071)],
     )
     data = _Data(document)
-    document.images = [Image(name="face", bufferView=data.view(jpeg_bytes(texture)), mimeType="image/jpeg")]
+    document.images = [
+        gltf.Image(name="face", bufferView=data.view(jpeg_bytes(texture)), mimeType="image/jpeg")
+    ]
     for material, triangles in _surfaces(model):
-        surface = _split_at_seams(model, triangles)
+        surface = cut_at_seams(model, triangles)
         document.meshes[0].primitives.append(
             _primitive(data, surface, neutral, normals, targets, len(document.materials))
         )
         document.materials.append(
-            Material(
+            gltf.Material(
                 name=material.name,
-                pbrMetallicRoughness=PbrMetallicRoughness(
-                    baseColorTexture=TextureInfo(index=0), metallicFactor=0.0, roughnessFactor=material.roughness
+                pbrMetallicRoughness=gltf.PbrMetallicRoughness(
+                    baseColorTexture=gltf.TextureInfo(index=0),
+                    metallicFactor=0.0,
+                    roughnessFactor=material.roughness,
                 ),
                 alphaCutoff=None,
             )
         )
-    document.buffers = [Buffer(byteLength=len(data.bytes))]
+    document.buffers = [gltf.Buffer(byteLength=len(data.bytes))]
     document.set_binary_blob(bytes(data.bytes))
     return b"".join(document.save_to_bytes())
-
-
-@dataclass(frozen=True)
-class _Surface:
-    """Triangles whose vertices have one texture coordinate each: `vertices` (N,) of the model, `uv` (N, 2)."""
-
-    vertices: np.ndarray
-    uv: np.ndarray
-    triangles: np.ndarray
 
 
 def _surfaces(model: MorphableModel) -> list[tuple[_Material, np.ndarray]]:
@@ -132,19 +127,13 @@ def _surfaces(model: MorphableModel) -> list[tuple[_Material, np.ndarray]]:
     return [(_MATERIALS[i], np.flatnonzero(of_triangle == i)) for i in np.unique(of_triangle)]
 
 
-def _split_at_seams(model: MorphableModel, triangles: np.ndarray) -> _Surface:
-    corners = np.stack([model.triangles[triangles], model.uv_triangles[triangles]], axis=-1).reshape(-1, 2)
-    pairs, inverse = np.unique(corners, axis=0, return_inverse=True)
-    return _Surface(pairs[:, 0], model.uv[pairs[:, 1]], inverse.reshape(-1, 3))
-
-
-def _primitive(data: _Data, surface: _Surface, neutral: Any, normals: Any, targets: Any, material: int) -> Any:
-    from pygltflib import Attributes, Primitive
+def _primitive(data: _Data, surface: Surface, neutral: Any, normals: Any, targets: Any, material: int) -> Any:
+    import pygltflib as gltf
 
     take = surface.vertices
     uv = np.stack([surface.uv[:, 0], 1.0 - surface.uv[:, 1]], axis=-1)  # glTF's v points down
-    return Primitive(
-        attributes=Attributes(
+    return gltf.Primitive(
+        attributes=gltf.Attributes(
             POSITION=data.vertex_data(neutral[take] * _METRES_PER_MM, bounds=True),
             NORMAL=data.vertex_data(normals[take]),
             TEXCOORD_0=data.vertex_data(uv),
@@ -153,7 +142,9 @@ def _primitive(data: _Data, surface: _Surface, neutral: Any, normals: Any, targe
         material=material,
         targets=[
             {
-                "POSITION": data.deltas(moved[take] * _METRES_PER_MM, _STILL_MM * _METRES_PER_MM, bounds=True),
+                "POSITION": data.deltas(
+                    moved[take] * _METRES_PER_MM, _STILL_MM * _METRES_PER_MM, bounds=True
+                ),
                 "NORMAL": data.deltas(turned[take], _STILL_NORMAL),
             }
             for moved, turned in targets
@@ -165,17 +156,17 @@ def _primitive(data: _Data, surface: _Surface, neutral: Any, normals: Any, targe
 class _Data:
     """The buffer of the file under construction, and the document that refers to it."""
 
-    document: GLTF2
+    document: gltf.GLTF2
     bytes: bytearray = field(default_factory=bytearray)
     still: dict[tuple[int, bool], int] = field(default_factory=dict)
 
     def view(self, content: Any, target: int | None = None) -> int:
         """Appends bytes or an array, and gives the number of their buffer view."""
-        from pygltflib import BufferView
+        import pygltflib as gltf
 
         content = content if isinstance(content, bytes) else np.ascontiguousarray(content).tobytes()
         self.document.bufferViews.append(
-            BufferView(buffer=0, byteOffset=len(self.bytes), byteLength=len(content), target=target)
+            gltf.BufferView(buffer=0, byteOffset=len(self.bytes), byteLength=len(content), target=target)
         )
         self.bytes += content + bytes(-len(content) % 4)
         return len(self.document.bufferViews) - 1
@@ -187,12 +178,12 @@ class _Data:
 
     def indices(self, triangles: np.ndarray) -> int:
         """Accessor of the triangles' corners, in 16 bits where they suffice."""
-        from pygltflib import Accessor
+        import pygltflib as gltf
 
         numbers, component = _smallest(triangles.ravel())
         view = self.view(numbers, _INDEX_DATA)
         self.document.accessors.append(
-            Accessor(bufferView=view, componentType=component, count=numbers.size, type="SCALAR")
+            gltf.Accessor(bufferView=view, componentType=component, count=numbers.size, type="SCALAR")
         )
         return len(self.document.accessors) - 1
 
@@ -201,7 +192,7 @@ class _Data:
 
         Where none is above it, all share one plain accessor of zeros.
         """
-        from pygltflib import AccessorSparseIndices, AccessorSparseValues, Sparse
+        import pygltflib as gltf
 
         rows = np.flatnonzero(np.linalg.norm(values, axis=-1) > threshold)
         if len(rows) == 0:
@@ -213,19 +204,19 @@ class _Data:
         if len(rows) * (12 + numbers.itemsize) >= values.size * 4:
             return self.vertex_data(values, bounds)
         moved = values[rows].astype(np.float32)
-        sparse = Sparse(
+        sparse = gltf.Sparse(
             count=len(rows),
-            indices=AccessorSparseIndices(bufferView=self.view(numbers), componentType=component),
-            values=AccessorSparseValues(bufferView=self.view(moved)),
+            indices=gltf.AccessorSparseIndices(bufferView=self.view(numbers), componentType=component),
+            values=gltf.AccessorSparseValues(bufferView=self.view(moved)),
         )
         full = np.zeros(values.shape, np.float32)
         full[rows] = moved
         return self._accessor(full, bounds, byteOffset=None, sparse=sparse)  # no view, no offset
 
     def _accessor(self, values: np.ndarray, bounds: bool, **source: Any) -> int:
-        from pygltflib import Accessor
+        import pygltflib as gltf
 
-        accessor = Accessor(
+        accessor = gltf.Accessor(
             componentType=_FLOAT,
             count=len(values),
             type=f"VEC{values.shape[1]}",
@@ -239,4 +230,6 @@ class _Data:
 
 def _smallest(numbers: np.ndarray) -> tuple[np.ndarray, int]:
     """The numbers in 16 bits if they fit below glTF's reserved 65,535, else in 32, and glTF's name for it."""
-    return (numbers.astype(np.uint16), _USHORT) if numbers.max() < 65535 else (numbers.astype(np.uint32), _UINT)
+    return (
+        (numbers.astype(np.uint16), _USHORT) if numbers.max() < 65535 else (numbers.astype(np.uint32), _UINT)
+    )
