@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_face import tiny_code, tiny_face
 
 from mien.errors import BadFaceFile, CannotWrite, MienError, UnreadableInput
 from mien.facecode import FaceCode
 from mien.facefile import EXPRESSIONS, Face, Reading, load_face, save_face
+from tiny_face import tiny_code, tiny_face
 
 
 def a_face(seed: int = 0, **changes) -> Face:
