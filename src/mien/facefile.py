@@ -70,6 +70,15 @@ def save_face(face: Face, path: Path) -> None:
         mien.errors.CannotWrite: the file cannot be written.
         ValueError: a number of the face is not finite.
     """
+    write_whole(Path(path), face_bytes(face))
+
+
+def face_bytes(face: Face) -> bytes:
+    """The file of `save_face`.
+
+    Raises:
+        ValueError: a number of the face is not finite.
+    """
     reading = face.expression
     document = {
         "schema": SCHEMA,
@@ -90,7 +99,7 @@ def save_face(face: Face, path: Path) -> None:
         },
     }
     lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in document.items())
-    write_whole(Path(path), ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
 
 def load_face(path: Path, model: MorphableModel | None = None) -> Face:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from mien.errors import CannotWrite
@@ -49,3 +50,38 @@ def _mode_of(path: Path) -> int:
     umask = os.umask(0)
     os.umask(umask)
     return 0o666 & ~umask
+
+
+def write_together(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Writes several files to one folder, which is made if needed: all of them or none.
+
+    All bytes reach the disk under temporary names before the first file takes its own, so that a full disk
+    leaves the folder as it was.
+
+    Returns:
+        the files, in the order in which they took their names.
+
+    Raises:
+        CannotWrite: as `write_whole`; also if the folder cannot be made.
+    """
+    targets = [folder / name for name in files]
+    for target in targets:
+        if target.is_dir():
+            raise CannotWrite(f"{target}: cannot be written, a folder has that name; choose another name")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".mien-", dir=folder) as staging:
+            staged = [Path(staging) / name for name in files]
+            for path, target, data in zip(staged, targets, files.values(), strict=True):
+                try:
+                    write_whole(path, data)
+                except CannotWrite as error:
+                    raise CannotWrite(str(error).replace(str(path), str(target))) from error
+            for path, target in zip(staged, targets, strict=True):
+                os.replace(path, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CannotWrite(
+            f"{folder}: cannot be written ({reason}); choose another folder or make room"
+        ) from error
+    return targets

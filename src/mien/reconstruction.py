@@ -1,0 +1,254 @@
+"""The pipeline from photograph to faces as one readable function, and what can be done with a face."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from mien.facefile import Face, face_bytes
+from mien.files import write_together
+from mien.image import focal_px_from_exif, load_image, png_bytes
+from mien.morphable import MorphableModel, load_model
+
+if TYPE_CHECKING:
+    from mien.camera import Camera
+    from mien.detect import DetectedFace, Detector
+    from mien.facecode import FaceCode
+    from mien.mesh import Mesh
+    from mien.render import Rendering
+
+Format = Literal["glb", "obj", "ply"]
+TextureMode = Literal["photo", "albedo"]
+
+
+def reconstruct(
+    image: np.ndarray | str | os.PathLike,
+    *,
+    model: str | MorphableModel = "anny",
+    max_faces: int = 8,
+    refine: bool = True,
+    detector: Detector | None = None,
+) -> list[Reconstruction]:
+    """The faces of a photograph in 3D, largest first; an empty list where there is none.
+
+    A pure function of its arguments that can be sent to other processes; what it loads (model, detector) is
+    kept for the life of the process.
+
+    Args:
+        image: a picture file, or (H, W, 3) float, sRGB in [0, 1].
+        model: a packaged model's name, or a model.
+        max_faces: how many faces are reconstructed at most.
+        refine: whether the geometry is refined against the pixels; otherwise only landmarks shape it.
+        detector: to use in place of the process's own.
+
+    Raises:
+        mien.errors.UnreadableInput: the file is no readable picture.
+        mien.errors.BadAsset: a packaged file is missing or altered, or no model has that name.
+        mien.errors.MissingLibrary: a system library that the detector needs is not installed.
+        ValueError: the array is not such a picture.
+    """
+    source_file, focal_px = "", None
+    if isinstance(image, str | os.PathLike):
+        source_file, focal_px = os.fspath(image), focal_px_from_exif(image)
+        image = load_image(image)
+    elif image.ndim != 3 or image.shape[2] != 3 or image.dtype.kind != "f":
+        raise ValueError(f"image is {image.shape} {image.dtype}, must be (H, W, 3) float in [0, 1]")
+    if isinstance(model, str):
+        model = load_model(model)
+    if detector is None:
+        from mien.detect import detect_faces
+
+        detected = detect_faces(image, max_faces)
+    else:
+        detected = detector.detect(image, max_faces)
+    return [_reconstruct_face(image, face, model, refine, focal_px, source_file) for face in detected]
+
+
+def _reconstruct_face(
+    image: np.ndarray,
+    detected: DetectedFace,
+    model: MorphableModel,
+    refine: bool,
+    focal_px: float | None,
+    source_file: str,
+) -> Reconstruction:
+    from mien.fit import fit_face
+    from mien.landmarks import LandmarkPoints, place_landmarks
+
+    height, width = image.shape[:2]
+    principal_px = np.array([width / 2, height / 2])
+    code = fit_face(model, detected.landmarks_px, image, focal_px=focal_px, polish=refine).code
+    landmarks68_px = place_landmarks(
+        LandmarkPoints.of(model.landmarks68, model.identity_mean),
+        model.vertices(code.identity, code.expression),
+        code.rotation,
+        code.translation,
+        float(code.focal_px),
+        principal_px,
+    )
+    face = Face(
+        code=code,
+        principal_px=principal_px,
+        image_size=(width, height),
+        source_file=source_file,
+        box_px=np.asarray(detected.box_px, np.float64),
+        landmarks68_px=landmarks68_px,
+    )
+    return Reconstruction(face, model, image)
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """A face of a photograph in 3D.
+
+    Attributes:
+        face: its code, camera and place in the photograph: what a `.face.json` holds.
+        model: the morphable model of its code.
+        image: (H, W, 3) float32 the photograph, sRGB in [0, 1]; None where it is not at hand.
+    """
+
+    face: Face
+    model: MorphableModel
+    image: np.ndarray | None = None
+
+    @property
+    def code(self) -> FaceCode:
+        """What the face is made of."""
+        return self.face.code
+
+    @property
+    def blendshapes(self) -> dict[str, float]:
+        """The expression by name: ARKit's 52 coefficients in [0, 1] for the default model."""
+        return dict(zip(self.model.expression_names, map(float, self.code.expression), strict=True))
+
+    @property
+    def camera(self) -> Camera:
+        """The photograph's camera."""
+        from mien.camera import Camera
+
+        return Camera(self.code.focal_px, self.face.principal_px, self.face.image_size)
+
+    @property
+    def mesh(self) -> Mesh:
+        """The head with its expression: (V, 3) millimetres, model frame, pose left out."""
+        from mien.mesh import Mesh
+
+        vertices = self.model.vertices(self.code.identity, self.code.expression)
+        return Mesh(vertices.astype(np.float32), self.model.triangles)
+
+    def with_blendshapes(self, **coefficients: float) -> Reconstruction:
+        """The same face doing something else: `face.with_blendshapes(jawOpen=0.5)`; all others stay.
+
+        Raises:
+            ValueError: the model has no such expression, or the coefficient is outside its bounds.
+        """
+        low, high = self.model.expression_bounds
+        expression = np.array(self.code.expression, np.float64)
+        for name, value in coefficients.items():
+            if name not in self.model.expression_names:
+                near = difflib.get_close_matches(name, self.model.expression_names, n=1, cutoff=0.0)[0]
+                raise ValueError(f"{name} is no expression of {self.model.id}; did you mean {near}?")
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {value}, must be in [{low}, {high}]")
+            expression[self.model.expression_names.index(name)] = value
+        return self._with_expression(expression)
+
+    def neutral(self) -> Reconstruction:
+        """The same face doing nothing."""
+        return self._with_expression(np.zeros_like(self.code.expression))
+
+    def _with_expression(self, expression: np.ndarray) -> Reconstruction:
+        return replace(self, face=replace(self.face, code=self.code.with_(expression=expression)))
+
+    def render(self, supersample: int = 2, background: np.ndarray | None = None) -> Rendering:
+        """The face as the photograph's camera sees it, in the photograph's light and size.
+
+        Args:
+            supersample: samples per pixel along each axis.
+            background: (H, W, 3) or (3,), sRGB in [0, 1]; black if not given.
+        """
+        from mien.render import render
+
+        return render(
+            self.model,
+            self.code,
+            self.face.image_size,
+            self.face.principal_px,
+            supersample=supersample,
+            background=background,
+        )
+
+    def portrait(self, height: int = 512, yaw_degrees: float = 0.0) -> np.ndarray:
+        """(height, 0.8 height, 3) sRGB: the face from the front in studio light, its expression kept."""
+        from mien.overlay import portrait
+
+        return portrait(self.model, self.code, height, yaw_degrees)
+
+    def overlay(self, height: int = 512) -> np.ndarray:
+        """(height, W, 3) sRGB: photograph, geometry, reconstruction and neutral portrait side by side."""
+        from mien.overlay import overlay
+
+        return overlay(self.model, self.face, self.image, height)
+
+    def texture(self, mode: TextureMode = "photo", size: int = 1024) -> np.ndarray:
+        """(size, size, 3) sRGB in the model's texture coordinates.
+
+        Args:
+            mode: "photo" for the photograph's own pixels and light, "albedo" with the light divided out.
+                Without a photograph the model's own albedo is drawn in either mode.
+            size: in texels.
+        """
+        from mien.texture import albedo_texture, project_texture
+
+        if self.image is None:
+            return albedo_texture(self.model, self.code, size)
+        return project_texture(self.model, self.code, self.image, self.camera, size, mode)
+
+    def files(
+        self, stem: str = "face", *, formats: Sequence[Format] = ("glb",), texture: TextureMode = "photo"
+    ) -> dict[str, bytes]:
+        """What `save` writes, by name; the `.face.json` last."""
+        from mien.export.glb import glb_bytes
+        from mien.export.obj import obj_files
+        from mien.export.ply import ply_bytes
+
+        files = {f"{stem}.overlay.png": png_bytes(self.overlay())}
+        colours = self.texture(texture) if {"glb", "obj"} & set(formats) else None
+        if "glb" in formats:
+            files[f"{stem}.glb"] = glb_bytes(self.model, self.code, colours)
+        if "obj" in formats:
+            files |= obj_files(stem, self.model, self.code, colours)
+        if "ply" in formats:
+            files[f"{stem}.ply"] = ply_bytes(self.model, self.code)
+        files[f"{stem}.face.json"] = face_bytes(self.face)
+        return files
+
+    def save(
+        self,
+        folder: str | os.PathLike = ".",
+        stem: str = "face",
+        *,
+        formats: Sequence[Format] = ("glb",),
+        texture: TextureMode = "photo",
+    ) -> list[Path]:
+        """Writes `stem.face.json`, `stem.overlay.png` and the 3D files: all of them or none, each whole.
+
+        Args:
+            folder: made if it is not there.
+            stem: what the files' names begin with.
+            formats: of the 3D files.
+            texture: as in `texture`.
+
+        Returns:
+            the files written; last the `.face.json`, whose presence says that all others are there.
+
+        Raises:
+            mien.errors.CannotWrite: no permission, no space, or a folder has the name of a file.
+        """
+        return write_together(Path(folder), self.files(stem, formats=formats, texture=texture))
