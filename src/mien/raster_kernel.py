@@ -1,8 +1,8 @@
-"""The rasteriser's inner loops, compiled by numba: one thread, whole pictures, no allocation per triangle.
+"""The rasteriser's inner loops, compiled by numba: one thread, whole pictures, no memory but the picture's.
 
-Vertices are snapped to 1/4096 px, so that edge functions are exact integers: two triangles that share an edge
-agree about every pixel centre on it, whichever way each walks it. J. Pineda, "A parallel algorithm for polygon
-rasterization", SIGGRAPH 1988.
+Corners are snapped to 1/1024 px, so that edge functions are exact in float64: two triangles that share an
+edge agree about every pixel centre on it, whichever way each walks it. J. Pineda, "A parallel algorithm for
+polygon rasterization", SIGGRAPH 1988.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import numba
 import numpy as np
 from numba import types
 
-SUBPIXELS = 12
-"""Bits below the pixel of a snapped vertex."""
-GUARD_PX = 2.0**17
-"""Vertices further than this from the picture's corner cannot be snapped; their triangles are dropped."""
+GRID = 1024.0
+"""Snapped positions to the pixel."""
+GUARD_PX = 32768.0
+"""Triangles that reach further than this from the picture's corner, where snapping fails, are dropped."""
+LANES = 8
+"""Pixels of a row that are drawn at once: LLVM makes vectors of a loop whose length is a multiple of this."""
 
 
 def compiled(signature, **options):
@@ -30,122 +32,109 @@ def compiled(signature, **options):
 
 
 @numba.njit(inline="always")
-def _snap(points, near, snapped, inverse):
-    """Vertices to integer coordinates in which pixel centre i is at i << SUBPIXELS; 1 / depth, 0 if unusable."""
-    scale = np.float32(1 << SUBPIXELS)
-    for v in range(points.shape[0]):
-        x, y, z = points[v, 0], points[v, 1], points[v, 2]
-        if z > near and z < np.inf and abs(x) < GUARD_PX and abs(y) < GUARD_PX:
-            snapped[v, 0] = np.int32(np.floor(x * scale + np.float32(0.5))) - (1 << (SUBPIXELS - 1))
-            snapped[v, 1] = np.int32(np.floor(y * scale + np.float32(0.5))) - (1 << (SUBPIXELS - 1))
-            inverse[v] = np.float32(1) / z
-        else:
-            snapped[v, 0] = 0
-            snapped[v, 1] = 0
-            inverse[v] = 0
+def _snap(x):
+    """Position on the grid, so counted that the centre of pixel i is at i."""
+    return np.floor(np.float64(x) * GRID + 0.5) * (1 / GRID) - 0.5
 
 
 @numba.njit(inline="always")
-def _choose(triangles, snapped, inverse, cull, height, width, chosen):
-    """Numbers of the triangles whose box holds a pixel centre and that face the camera, in order; how many."""
-    count = 0
-    last = (1 << SUBPIXELS) - 1
-    for t in range(triangles.shape[0]):
+def _strictness(dx, dy):
+    """0 for a top or left edge, which owns the pixel centres on it; else the smallest edge function above 0."""
+    return 0.0 if (dy < 0) | ((dy == 0) & (dx > 0)) else 1 / (GRID * GRID)
+
+
+@numba.njit(inline="always")
+def _visit(points, triangles, near, cull, ids, nearest, height, width):
+    """Writes the number of the nearest triangle at each pixel centre, and its 1 / depth."""
+    for t in range(np.uint32(triangles.shape[0])):
         i, j, k = np.uint32(triangles[t, 0]), np.uint32(triangles[t, 1]), np.uint32(triangles[t, 2])
-        x0, y0 = snapped[i, 0], snapped[i, 1]
-        x1, y1 = snapped[j, 0], snapped[j, 1]
-        x2, y2 = snapped[k, 0], snapped[k, 1]
-        left = (min(x0, x1, x2) + last) >> SUBPIXELS
-        right = max(x0, x1, x2) >> SUBPIXELS
-        top = (min(y0, y1, y2) + last) >> SUBPIXELS
-        bottom = max(y0, y1, y2) >> SUBPIXELS
-        area = np.int64(x1 - x0) * np.int64(y2 - y0) - np.int64(x2 - x0) * np.int64(y1 - y0)
-        visible = (area < 0) | ((area > 0) & (not cull))
-        visible &= (max(left, 0) <= min(right, width - 1)) & (max(top, 0) <= min(bottom, height - 1))
-        visible &= min(inverse[i], inverse[j], inverse[k]) > 0
-        chosen[count] = t
-        count += visible
-    return count
+        x0, y0 = np.float64(points[i, 0]), np.float64(points[i, 1])
+        x1, y1 = np.float64(points[j, 0]), np.float64(points[j, 1])
+        x2, y2 = np.float64(points[k, 0]), np.float64(points[k, 1])
+        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+        if not ((area < 0) | ((area > 0) & (not cull))):
+            continue
+        low, high = min(x0, x1, x2), max(x0, x1, x2)
+        if not ((low > -GUARD_PX) & (high < GUARD_PX)):
+            continue
+        left, right = max(np.ceil(_snap(low)), 0.0), min(np.ceil(_snap(high)), np.float64(width))
+        low, high = min(y0, y1, y2), max(y0, y1, y2)
+        if not ((low > -GUARD_PX) & (high < GUARD_PX)):
+            continue
+        top, bottom = max(np.ceil(_snap(low)), 0.0), min(np.ceil(_snap(high)), np.float64(height))
+        if not ((left < right) & (top < bottom)):
+            continue
+        z0, z1, z2 = points[i, 2], points[j, 2], points[k, 2]
+        if not ((min(z0, z1, z2) > near) & (max(z0, z1, z2) < np.float32(np.inf))):
+            continue
+        x0, y0, x1, y1, x2, y2 = _snap(x0), _snap(y0), _snap(x1), _snap(y1), _snap(x2), _snap(y2)
+        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+        if area < 0:
+            x1, y1, z1, x2, y2, z2, area = x2, y2, z2, x1, y1, z1, -area
+        if area == 0:
+            continue
+        dx0, dy0 = x2 - x1, y2 - y1
+        dx1, dy1 = x0 - x2, y0 - y2
+        dx2, dy2 = x1 - x0, y1 - y0
+        least0, least1, least2 = _strictness(dx0, dy0), _strictness(dx1, dy1), _strictness(dx2, dy2)
+        row0 = dx0 * (top - y1) - dy0 * (left - x1)
+        row1 = dx1 * (top - y2) - dy1 * (left - x2)
+        row2 = dx2 * (top - y0) - dy2 * (left - x0)
+        inverse = 1.0 / z0
+        slope1 = (1.0 / z1 - inverse) / area
+        slope2 = (1.0 / z2 - inverse) / area
+        first = np.uint32(top) * width + np.uint32(left)
+        count = np.uint32(right) - np.uint32(left)
+        padded = (count + np.uint32(LANES - 1)) // np.uint32(LANES) * np.uint32(LANES)
+        for _ in range(np.uint32(bottom) - np.uint32(top)):
+            # lanes past the box lie outside the triangle; only past the picture's end must they not be touched
+            columns = padded if first + padded <= ids.shape[0] else count
+            id_row, nearest_row = ids[first:], nearest[first:]
+            for x in range(columns):
+                e0, e1, e2 = row0 - dy0 * x, row1 - dy1 * x, row2 - dy2 * x
+                here = np.float32(inverse + e1 * slope1 + e2 * slope2)
+                seen = (e0 >= least0) & (e1 >= least1) & (e2 >= least2) & (here > nearest_row[x])
+                nearest_row[x] = here if seen else nearest_row[x]
+                id_row[x] = t if seen else id_row[x]
+            row0 += dx0
+            row1 += dx1
+            row2 += dx2
+            first += width
 
 
 @numba.njit(inline="always")
-def _corners(t, triangles, snapped):
-    """Vertices of a triangle in the order in which its area is positive in (x right, y down) coordinates."""
-    i, j, k = np.uint32(triangles[t, 0]), np.uint32(triangles[t, 1]), np.uint32(triangles[t, 2])
-    x0, y0 = np.int64(snapped[i, 0]), np.int64(snapped[i, 1])
-    x1, y1 = np.int64(snapped[j, 0]), np.int64(snapped[j, 1])
-    x2, y2 = np.int64(snapped[k, 0]), np.int64(snapped[k, 1])
-    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-    return i, j, k, x0, y0, x1, y1, x2, y2, area
-
-
-@numba.njit(inline="always")
-def _draw(t, triangles, snapped, inverse, ids, nearest):
-    """Writes triangle `t` where it covers a pixel centre and is nearer: its number and 1 / depth.
-
-    A centre exactly on an edge belongs to the triangle whose top or left edge it is.
-    """
-    height, width = ids.shape
-    last = (1 << SUBPIXELS) - 1
-    i, j, k, x0, y0, x1, y1, x2, y2, area = _corners(t, triangles, snapped)
-    if area < 0:
-        j, k, x1, y1, x2, y2, area = k, j, x2, y2, x1, y1, -area
-    left = max((min(x0, x1, x2) + last) >> SUBPIXELS, 0)
-    right = min(max(x0, x1, x2) >> SUBPIXELS, width - 1)
-    top = max((min(y0, y1, y2) + last) >> SUBPIXELS, 0)
-    bottom = min(max(y0, y1, y2) >> SUBPIXELS, height - 1)
-    dx0, dy0 = x2 - x1, y2 - y1
-    dx1, dy1 = x0 - x2, y0 - y2
-    dx2, dy2 = x1 - x0, y1 - y0
-    px, py = np.int64(left) << SUBPIXELS, np.int64(top) << SUBPIXELS
-    bias0 = np.int64(not ((dy0 < 0) | ((dy0 == 0) & (dx0 > 0))))
-    bias1 = np.int64(not ((dy1 < 0) | ((dy1 == 0) & (dx1 > 0))))
-    bias2 = np.int64(not ((dy2 < 0) | ((dy2 == 0) & (dx2 > 0))))
-    row0 = dx0 * (py - y1) - dy0 * (px - x1) - bias0
-    row1 = dx1 * (py - y2) - dy1 * (px - x2) - bias1
-    row2 = dx2 * (py - y0) - dy2 * (px - x0) - bias2
-    scale = np.float32(1) / np.float32(area)
-    slope1 = (inverse[j] - inverse[i]) * scale
-    slope2 = (inverse[k] - inverse[i]) * scale
-    for y in range(top, bottom + 1):
-        e0, e1, e2 = row0, row1, row2
-        for x in range(left, right + 1):
-            if (e0 | e1 | e2) >= 0:
-                near = inverse[i] + np.float32(e1 + bias1) * slope1 + np.float32(e2 + bias2) * slope2
-                if near > nearest[y, x]:
-                    nearest[y, x] = near
-                    ids[y, x] = t
-            e0 -= dy0 << SUBPIXELS
-            e1 -= dy1 << SUBPIXELS
-            e2 -= dy2 << SUBPIXELS
-        row0 += dx0 << SUBPIXELS
-        row1 += dx1 << SUBPIXELS
-        row2 += dx2 << SUBPIXELS
-
-
-@numba.njit(inline="always")
-def _finish(triangles, snapped, inverse, ids, barycentric, depth):
-    """Perspective-correct weights of each covered pixel's corners; 1 / depth becomes depth, inf where empty."""
-    height, width = ids.shape
-    for y in range(height):
-        for x in range(width):
-            t = ids[y, x]
-            if t < 0:
-                barycentric[y, x, :] = 0
-                depth[y, x] = np.inf
+def _finish(points, triangles, ids, barycentric, depth):
+    """Perspective-correct weights at each covered pixel; depth in place of its inverse, inf where empty."""
+    zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
+    height, width = np.uint32(ids.shape[0]), np.uint32(ids.shape[1])
+    for row in range(height):
+        y = np.float32(row) + half
+        for column in range(width):
+            if ids[row, column] < 0:
+                barycentric[row, column, 0] = zero
+                barycentric[row, column, 1] = zero
+                barycentric[row, column, 2] = zero
+                depth[row, column] = np.float32(np.inf)
                 continue
-            i, j, k, x0, y0, x1, y1, x2, y2, area = _corners(t, triangles, snapped)
-            px, py = np.int64(x) << SUBPIXELS, np.int64(y) << SUBPIXELS
-            e1 = (x0 - x2) * (py - y2) - (y0 - y2) * (px - x2)
-            e2 = (x1 - x0) * (py - y0) - (y1 - y0) * (px - x0)
-            w0 = np.float32(area - e1 - e2) * inverse[i]
-            w1 = np.float32(e1) * inverse[j]
-            w2 = np.float32(e2) * inverse[k]
-            total = np.float32(1) / (w0 + w1 + w2)
-            barycentric[y, x, 0] = w0 * total
-            barycentric[y, x, 1] = w1 * total
-            barycentric[y, x, 2] = w2 * total
-            depth[y, x] = np.float32(area) * total
+            t = np.uint32(ids[row, column])
+            x = np.float32(column) + half
+            i, j, k = np.uint32(triangles[t, 0]), np.uint32(triangles[t, 1]), np.uint32(triangles[t, 2])
+            x0, y0, z0 = points[i, 0] - x, points[i, 1] - y, points[i, 2]
+            x1, y1, z1 = points[j, 0] - x, points[j, 1] - y, points[j, 2]
+            x2, y2, z2 = points[k, 0] - x, points[k, 1] - y, points[k, 2]
+            e0, e1, e2 = x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0
+            if e0 + e1 + e2 < zero:
+                e0, e1, e2 = -e0, -e1, -e2
+            w0, w1, w2 = max(e0, zero) * (z1 * z2), max(e1, zero) * (z2 * z0), max(e2, zero) * (z0 * z1)
+            total = w0 + w1 + w2
+            if not total > zero:
+                w0, total = one, one
+            scale = one / total
+            w0, w1, w2 = w0 * scale, w1 * scale, w2 * scale
+            barycentric[row, column, 0] = w0
+            barycentric[row, column, 1] = w1
+            barycentric[row, column, 2] = w2
+            depth[row, column] = w0 * z0 + w1 * z1 + w2 * z2
 
 
 _points = types.Array(types.float32, 3, "C", readonly=True)
@@ -170,17 +159,10 @@ def rasterize_pictures(points, triangles, near, cull, triangle, barycentric, dep
         cull: whether triangles that are clockwise in the picture as seen are dropped.
         triangle, barycentric, depth: (B, H, W), (B, H, W, 3), (B, H, W), any contents.
     """
-    pictures, vertices = points.shape[0], points.shape[1]
     height, width = triangle.shape[1], triangle.shape[2]
-    snapped = np.empty((vertices, 2), np.int32)
-    inverse = np.empty(vertices, np.float32)
-    chosen = np.empty(triangles.shape[0], np.int32)
-    for b in range(pictures):
-        ids, nearest = triangle[b], depth[b]
-        _snap(points[b], near, snapped, inverse)
-        count = _choose(triangles, snapped, inverse, cull, height, width, chosen)
+    for b in range(points.shape[0]):
+        ids, nearest = triangle[b].reshape(-1), depth[b].reshape(-1)
         ids[:] = -1
         nearest[:] = 0
-        for i in range(count):
-            _draw(chosen[i], triangles, snapped, inverse, ids, nearest)
-        _finish(triangles, snapped, inverse, ids, barycentric[b], nearest)
+        _visit(points[b], triangles, near, cull, ids, nearest, height, width)
+        _finish(points[b], triangles, triangle[b], barycentric[b], depth[b])

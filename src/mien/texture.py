@@ -1,8 +1,9 @@
-"""Photo to texture: the picture's own pixels where they show the face, and a completion that matches them elsewhere.
+"""Photo to texture: the picture's own pixels where they show the face, elsewhere what matches them.
 
-Everything is done on the logarithm of the ratio between the photo and the model's own reconstruction: the ratio
-has no light in it, so it can be mirrored to the unseen side; it is zero where nothing is known, so the model's
-colours are the last resort; and it splits into a smooth part, spread over the whole surface, and details.
+Everything is done on the logarithm of the ratio between the photo and the model's own reconstruction. The
+ratio has no light in it, so it can be mirrored to the unseen side; it is zero where nothing is known, so that
+the model's colours are the last resort; and it splits into a smooth part, spread over the whole surface, and
+details.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse.linalg import splu
 
-from mien.camera import Camera, rotate, to_camera
+from mien.camera import Camera, project, rotate, to_camera
 from mien.facecode import FaceCode
 from mien.image import linear_to_srgb, srgb_to_linear
 from mien.lighting import shading
@@ -52,6 +53,8 @@ def project_texture(
         (size, size, 3) float32, sRGB in [0, 1]; the first row is at v = 1. Texels outside the layout have the
         colour of the nearest one inside.
     """
+    from mien.texture_kernel import complete
+
     layout = _layout(model, size)
     code = FaceCode.from_vector(code.to_vector().astype(np.float32), code.layout, code.model)
     vertices = model.vertices(code.identity, code.expression)
@@ -73,35 +76,52 @@ def project_texture(
     seen = layout.feathered(seen)
     smooth, trust = _spread(layout, ratio, seen)
     seen *= layout.on_base(trust[:, None])[:, 0]
-    return layout.picture(np.exp(base + _completed(layout, ratio, seen, smooth)))
+    complete(layout.mirrored_px, layout.number, ratio, layout.on_base(smooth), seen, base)
+    return layout.picture(base)
 
 
-def _sample(model, layout, points, normals, image, camera) -> tuple[np.ndarray, np.ndarray]:
+def _sample(
+    model: MorphableModel,
+    layout: _Layout,
+    points: np.ndarray,
+    normals: np.ndarray,
+    image: np.ndarray,
+    camera: Camera,
+) -> tuple[np.ndarray, np.ndarray]:
     """Log linear colour of the photo at each texel (N, 3), and how well it is seen (N,), 0 to 1."""
     from mien.texture_kernel import sample
 
     away = points / np.linalg.norm(points, axis=1, keepdims=True)
     facing = -(normals * [1, -1, -1] * away).sum(axis=1)
     picture, scale, corner = _crop(model, layout, points, facing, image, camera)
-    focal = np.float32(camera.focal_px * scale)
+    focal = camera.focal_px * scale
     principal = (np.asarray(camera.principal_px) - corner) * scale
-
-    def projected(p: np.ndarray) -> np.ndarray:
-        return np.concatenate([focal * p[:, :2] / p[:, 2:] + principal, p[:, 2:]], axis=1).astype(np.float32)
-
     height, width = picture.shape[:2]
-    depth = rasterize(projected(points), model.triangles, height, width).depth
-    depth = cv2.erode(depth, np.ones((3, 3), np.uint8))  # what lies near an occluder's edge is occluded
+    crop = Camera(focal, principal, (width, height))
+    fragments = rasterize(project(points, crop), model.triangles, height, width)
+    part = np.append(layout.part, np.int32(-1))[fragments.triangle]
+    # what lies near an occluder's edge is occluded
+    depth = cv2.erode(fragments.depth, np.ones((3, 3), np.uint8))
     count = len(layout.triangle)
     colour, seen = np.empty((count, 3), np.float32), np.empty(count, np.float32)
-    places = projected(layout.on_base(points))
-    pixel_mm = np.float32(np.median(points[:, 2]) / focal)
-    sample(places, layout.on_base(facing[:, None])[:, 0], picture, depth, pixel_mm, _GRAZING, colour, seen)
+    intrinsics = np.array([focal, *principal], np.float32)
+    facing = layout.on_base(facing[:, None])[:, 0]
+    sample(
+        layout.on_base(points), facing, layout.texel_part, intrinsics, picture, depth, part, _GRAZING,
+        colour, seen,
+    )  # fmt: skip
     return colour, seen
 
 
-def _crop(model, layout, points, facing, image, camera) -> tuple[np.ndarray, float, np.ndarray]:
-    """The head's part of the photo, shrunk to about the texture's resolution, log linear; scale and corner."""
+def _crop(
+    model: MorphableModel,
+    layout: _Layout,
+    points: np.ndarray,
+    facing: np.ndarray,
+    image: np.ndarray,
+    camera: Camera,
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """The head's part of the photo at about the texture's resolution, log linear; its scale and corner."""
     xy = camera.focal_px * points[:, :2] / points[:, 2:] + np.asarray(camera.principal_px)
     height, width = image.shape[:2]
     low = np.clip(np.floor(xy.min(axis=0)).astype(int) - 2, 0, [width - 2, height - 2])
@@ -126,10 +146,10 @@ def _log_linear_table() -> np.ndarray:
 
 
 def _spread(layout: _Layout, ratio: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The smooth part of the ratio at every base vertex (V, 3), and how far each vertex is to be trusted (V,).
+    """The smooth part of the ratio at every base vertex (V, 3), and how far to trust each vertex (V,).
 
-    A membrane over the mesh: close to the photo where it is seen, to the mirrored side where only that is, and
-    as flat as possible between.
+    A membrane over the mesh: close to the photo where it is seen, to the mirrored side where only that is,
+    and as flat as possible between.
     """
     total, weight = layout.gather(ratio, seen)
     mean = total / np.maximum(weight, 1e-6)[:, None]
@@ -145,21 +165,8 @@ def _spread(layout: _Layout, ratio: np.ndarray, seen: np.ndarray) -> tuple[np.nd
 
 
 def _trust(mean: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Down to 0 where the photo differs from the reconstruction as no skin does: hair, glasses, background."""
+    """Down to 0 where the photo differs from the reconstruction as no skin does: hair, background."""
     return np.ones_like(seen)
-
-
-def _completed(layout: _Layout, ratio: np.ndarray, seen: np.ndarray, smooth: np.ndarray) -> np.ndarray:
-    """The ratio at each texel: smooth part plus details, its own where seen, else the mirrored side's."""
-    from mien.texture_kernel import look_up
-
-    own = layout.on_base(smooth)
-    detail = ratio - own
-    other, other_seen = np.empty_like(detail), np.empty_like(seen)
-    look_up(layout.mirrored_px, layout.number, detail, seen, other, other_seen)
-    detail *= seen[:, None]
-    detail += ((1 - seen) * other_seen)[:, None] * other
-    return own + detail
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,9 +182,11 @@ class _Layout:
         detail_triangles: (T, 3) int32.
         parents: (T, 3) int32 base vertices of the base triangle each detail triangle is part of.
         base_barycentric: (N, 3) float32 weights of the parents.
-        mirrored_px: (N, 2) float32 column and row of the mirrored point of the surface, -1 where there is none.
+        mirrored_px: (N, 2) float32 column and row of the mirrored point of the surface, -1 without one.
         mirror: (V,) int32.
         laplacian: (V, V) graph Laplacian of the base mesh.
+        part: (T_base,) int32 part of each base triangle.
+        texel_part: (N,) int32 part of each texel.
         texels_at: (V,) texels that a base vertex has a share in.
         texels_of: (T_base,) area of each base triangle in the texture.
     """
@@ -193,6 +202,8 @@ class _Layout:
     mirrored_px: np.ndarray
     mirror: np.ndarray
     laplacian: sparse.csr_matrix
+    part: np.ndarray
+    texel_part: np.ndarray
     texels_at: np.ndarray
     texels_of: np.ndarray
 
@@ -204,7 +215,9 @@ class _Layout:
         """(V, C) attribute at the texels: (N, C)."""
         return self._interpolated(self.base_barycentric, self.parents, attribute)
 
-    def _interpolated(self, barycentric, corners, attribute) -> np.ndarray:
+    def _interpolated(
+        self, barycentric: np.ndarray, corners: np.ndarray, attribute: np.ndarray
+    ) -> np.ndarray:
         from mien.texture_kernel import interpolate
 
         out = np.empty((len(self.triangle), attribute.shape[1]), np.float32)
@@ -229,15 +242,21 @@ class _Layout:
             picture = cv2.blur(picture, (2 * radius + 1, 2 * radius + 1))
         return np.minimum(picture[self.number >= 0], weight)
 
-    def picture(self, linear: np.ndarray) -> np.ndarray:
-        """(N, 3) linear colours as the sRGB texture (S, S, 3)."""
-        steps = np.clip(np.sqrt(linear) * (_STEPS - 1) + 0.5, 0, _STEPS - 1).astype(np.int32)
-        return _srgb_of_root_table()[steps][self.nearest]
+    def picture(self, log_linear: np.ndarray) -> np.ndarray:
+        """(N, 3) logarithms of linear colours as the sRGB texture (S, S, 3)."""
+        from mien.texture_kernel import encode
+
+        picture = np.empty((self.size, self.size, 3), np.float32)
+        first, table = _srgb_table()
+        encode(self.nearest, log_linear, table, first, (_STEPS - 1) / -first, picture)
+        return picture
 
 
 @lru_cache(maxsize=1)
-def _srgb_of_root_table() -> np.ndarray:
-    return linear_to_srgb(np.linspace(0.0, 1.0, _STEPS) ** 2).astype(np.float32)
+def _srgb_table() -> tuple[float, np.ndarray]:
+    """sRGB of logarithms of linear light: the first logarithm, and `_STEPS` values from there to 0."""
+    first = math.log(_DARKEST)
+    return first, linear_to_srgb(np.exp(np.linspace(first, 0.0, _STEPS))).astype(np.float32)
 
 
 @lru_cache(maxsize=2)
@@ -258,6 +277,7 @@ def _layout(model: MorphableModel, size: int) -> _Layout:
     base_barycentric = np.einsum("nk,nkj->nj", barycentric, weights[triangle]).astype(np.float32)
     mirrored_px = np.einsum("nk,nkc->nc", barycentric, mirrored[triangle])
     vertices = len(model.mirror)
+    part = np.asarray(model.part, np.int32)[model.triangles[:, 0]]
     shares = np.bincount(parents[triangle].ravel(), base_barycentric.ravel(), minlength=vertices)
     return _Layout(
         size=size,
@@ -271,15 +291,17 @@ def _layout(model: MorphableModel, size: int) -> _Layout:
         mirrored_px=np.nan_to_num(mirrored_px, nan=-1).astype(np.float32),
         mirror=np.asarray(model.mirror),
         laplacian=_graph_laplacian(np.asarray(model.triangles), vertices),
+        part=part,
+        texel_part=part[base_triangle[triangle]],
         texels_at=np.maximum(shares, 1e-3),
         texels_of=np.bincount(base_triangle[triangle], minlength=len(model.triangles)),
     )
 
 
 def _parents(model: MorphableModel) -> tuple[np.ndarray, np.ndarray]:
-    """The base triangle around each detail triangle: its vertices (T, 3), rising, and the corners' weights (T, 3, 3).
+    """The base triangle around each detail triangle: its vertices (T, 3), and the corners' weights (T, 3, 3).
 
-    A detail vertex is a mean of base vertices; those of a triangle's three corners together are its parent's.
+    A detail vertex is a mean of base vertices; those of a triangle's corners together are its parent's.
     """
     rows = sparse.identity(len(model.identity_mean), format="csr")
     for pairs in model.refinement.levels:
@@ -288,11 +310,9 @@ def _parents(model: MorphableModel) -> tuple[np.ndarray, np.ndarray]:
     together = sum(rows[corners[:, k]] for k in range(3)).tocsr()
     together.sort_indices()
     parents = together.indices.reshape(-1, 3)
-    weights = [
-        np.asarray(rows[corners.repeat(3, axis=1).reshape(-1, 3, 3)[:, k].ravel(), parents.ravel()])
-        for k in range(3)
-    ]
-    return parents, np.stack([w.reshape(-1, 3) for w in weights], axis=1)
+    asked = np.broadcast_to(parents[:, None, :], (len(parents), 3, 3)).reshape(-1)
+    weights = np.asarray(rows[corners.reshape(-1).repeat(3), asked]).reshape(-1, 3, 3)
+    return parents, weights
 
 
 def _corners_uv(model: MorphableModel, triples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

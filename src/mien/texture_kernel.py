@@ -1,4 +1,4 @@
-"""The inner loops of `mien.texture`, compiled by numba: one pass over the texels each, no temporary arrays."""
+"""The inner loops of `mien.texture`, compiled by numba: each one pass over the texels."""
 
 from __future__ import annotations
 
@@ -30,22 +30,26 @@ def interpolate(triangle, barycentric, corners, attribute, out):
             )
 
 
-@compiled(types.void(_f2, _f1, _f3, _f2, _float, _float, _texels, types.float32[::1]), **_fast)
-def sample(points, facing, picture, depth, pixel_mm, grazing, colour, seen):
+@compiled(types.void(_f2, _f1, _i1, _f1, _f3, _f2, _i2, _float, _texels, types.float32[::1]), **_fast)
+def sample(points, facing, part, camera, picture, depth, nearest_part, grazing, colour, seen):
     """What the picture shows at points of the surface, and how well.
 
     Args:
-        points: (N, 3) x_px, y_px in this picture, depth_mm.
+        points: (N, 3) millimetres, camera frame.
         facing: (N,) cosine between the normal and the direction to the camera.
+        part: (N,) part of the model they are on.
+        camera: (3,) focal length and principal point of this picture, pixels.
         picture: (H, W, C) any quantity that may be interpolated.
         depth: (H, W) millimetres to the nearest surface around each pixel.
-        pixel_mm: size of a pixel at the face.
+        nearest_part: (H, W) the part seen at each pixel.
         grazing: cosine at which the weight falls to zero.
         colour, seen: (N, C), (N,) receive the interpolated picture and the weight in [0, 1].
     """
     height, width = picture.shape[0], picture.shape[1]
     for n in range(points.shape[0]):
-        x, y = points[n, 0] - np.float32(0.5), points[n, 1] - np.float32(0.5)
+        pixel_mm = points[n, 2] / camera[0]
+        x = points[n, 0] / pixel_mm + camera[1] - np.float32(0.5)
+        y = points[n, 1] / pixel_mm + camera[2] - np.float32(0.5)
         seen[n] = 0
         for c in range(picture.shape[2]):
             colour[n, c] = 0
@@ -54,9 +58,11 @@ def sample(points, facing, picture, depth, pixel_mm, grazing, colour, seen):
             continue
         column, row = int(x), int(y)
         fx, fy = x - column, y - row
-        nearest = depth[int(y + np.float32(0.5)), int(x + np.float32(0.5))]
+        at = int(y + np.float32(0.5)), int(x + np.float32(0.5))
+        if nearest_part[at] != part[n]:  # a lid is so near to its eye that depths cannot tell them apart
+            continue
         slope_mm = pixel_mm * np.sqrt(np.float32(1) - min(slant * slant, np.float32(1))) / slant
-        behind = (points[n, 2] - nearest) / (np.float32(1.5) + np.float32(2) * slope_mm)
+        behind = (points[n, 2] - depth[at]) / (np.float32(1.5) + np.float32(2) * slope_mm)
         visible = min(max(np.float32(2) - behind, np.float32(0)), np.float32(1))
         if visible == 0:
             continue
@@ -82,34 +88,49 @@ def gather(triangle, barycentric, corners, value, weight, total, total_weight):
                 total[vertex, c] += share * value[n, c]
 
 
-@compiled(types.void(_f2, types.int32[:, ::1], _f2, _f1, _texels, types.float32[::1]), **_fast)
-def look_up(places, index, value, weight, found, found_weight):
-    """Weighted bilinear interpolation of N texels at N other places of the texture.
+@compiled(types.void(_f2, _i2, _f2, _f2, _f1, _texels), **_fast)
+def complete(places, index, value, smooth, seen, out):
+    """Adds to `out` (N, C) the smooth values and the details, a texel's own where seen, else its partner's.
 
     Args:
-        places: (N, 2) column and row in texels, pixel centres at + 0.5; negative where there is none.
+        places: (N, 2) column and row of each texel's partner, pixel centres at + 0.5; negative without one.
         index: (S, S) number of the texel at each pixel, -1 where there is none.
-        value, weight: (N, C), (N,) of the texels.
-        found, found_weight: (N, C), (N,) receive the mean by weight, and the interpolated weight.
+        value: (N, C) of the texels; the details are its differences from the smooth values.
+        smooth: (N, C).
+        seen: (N,) weights in [0, 1].
     """
-    size = index.shape[0]
+    size, channels = index.shape[0], value.shape[1]
     for n in range(places.shape[0]):
-        found_weight[n] = 0
-        for c in range(value.shape[1]):
-            found[n, c] = 0
+        for c in range(channels):
+            out[n, c] += smooth[n, c] + seen[n] * (value[n, c] - smooth[n, c])
         x, y = places[n, 0] - np.float32(0.5), places[n, 1] - np.float32(0.5)
-        if not (x >= 0 and y >= 0 and x < size - 1 and y < size - 1):
+        if seen[n] > np.float32(0.999) or not (x >= 0 and y >= 0 and x < size - 1 and y < size - 1):
             continue
         column, row = int(x), int(y)
+        fx, fy = x - column, y - row
         for dy in range(2):
             for dx in range(2):
                 m = index[row + dy, column + dx]
-                if m < 0:
+                if m < 0 or seen[m] == 0:
                     continue
-                share = weight[m] * abs(1 - dx - (x - column)) * abs(1 - dy - (y - row))
-                found_weight[n] += share
-                for c in range(value.shape[1]):
-                    found[n, c] += share * value[m, c]
-        if found_weight[n] > 0:
+                share = (fx if dx else 1 - fx) * (fy if dy else 1 - fy) * seen[m] * (1 - seen[n])
+                for c in range(channels):
+                    out[n, c] += share * (value[m, c] - smooth[m, c])
+
+
+@compiled(types.void(_i2, _f2, _f1, _float, _float, types.float32[:, :, ::1]), **_fast)
+def encode(nearest, value, table, first, steps_per_unit, picture):
+    """Fills a picture (H, W, C) with a tabulated function of values (nearest entry).
+
+    Args:
+        nearest: (H, W) texel numbers.
+        value: (N, C) arguments of the tabulated function.
+        table: (K,) its values, the first at `first`, the others spaced 1 / `steps_per_unit`.
+    """
+    last = np.float32(table.shape[0] - 1)
+    for row in range(nearest.shape[0]):
+        for column in range(nearest.shape[1]):
+            n = nearest[row, column]
             for c in range(value.shape[1]):
-                found[n, c] /= found_weight[n]
+                step = (value[n, c] - first) * steps_per_unit + np.float32(0.5)
+                picture[row, column, c] = table[int(min(max(step, np.float32(0)), last))]
