@@ -80,6 +80,13 @@ def project_texture(
     return layout.picture(base)
 
 
+def albedo_texture(model: MorphableModel, code: FaceCode, size: int = 1024) -> np.ndarray:
+    """The model's own colours of a face in the layout of `project_texture`, for where there is no photo."""
+    layout = _layout(model, size)
+    log_albedo = np.log(np.maximum(model.albedo(code.albedo), _DARKEST))
+    return layout.picture(layout.on_detail(log_albedo))
+
+
 def _sample(
     model: MorphableModel,
     layout: _Layout,
