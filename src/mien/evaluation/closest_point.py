@@ -8,8 +8,6 @@ import numba
 import numpy as np
 from numba import types
 
-from mien.raster_kernel import compiled
-
 _LEAF = 4
 """Triangles below which a box of the tree is not divided further."""
 
@@ -66,7 +64,7 @@ class Surface:
 _F1, _F2, _F3, _I1 = types.float64[::1], types.float64[:, ::1], types.float64[:, :, ::1], types.int64[::1]
 
 
-@compiled(types.Tuple((_I1, _F2, _F2, _I1, _I1, _I1))(_F3))
+@numba.njit(types.Tuple((_I1, _F2, _F2, _I1, _I1, _I1))(_F3), cache=True)
 def _build(corners):
     """Boxes halved at the median centroid along their longest side."""
     count = len(corners)
@@ -152,7 +150,7 @@ def _nearest_weights(px, py, pz, corner):
     return vb / total, vc / total
 
 
-@compiled(types.Tuple((_F2, _I1))(_F2, _F3, _F2, _F2, _I1, _I1, _I1), nogil=True)
+@numba.njit(types.Tuple((_F2, _I1))(_F2, _F3, _F2, _F2, _I1, _I1, _I1), cache=True)
 def _query(points, corners, low, high, child, first, last):
     found, place = np.empty_like(points), np.zeros(len(points), np.int64)
     waiting, gap = np.empty(128, np.int64), np.empty(128)

@@ -1,9 +1,9 @@
 """How far a reconstructed head is from the true one: NoW's protocol.
 
-S. Sanyal, T. Bolkart, H. Feng, M. Black, "Learning to Regress 3D Face Shape and Expression from an Image without
-3D Supervision", CVPR 2019. The reconstruction is aligned to the scan on seven landmarks, then moved to where the
-squared distances from the scan's points to its surface are least; their distances are the errors. NoW lets the
-scale vary in both steps ("scaled"); here it may also be kept, which tells whether millimetres are millimetres.
+S. Sanyal, T. Bolkart, H. Feng, M. Black, "Learning to Regress 3D Face Shape and Expression from an Image
+without 3D Supervision", CVPR 2019. The reconstruction is aligned to the scan on seven landmarks, then moved
+to where the squared distances from the scan's points to its surface are least; the distances left are the
+errors. NoW lets the scale vary in both steps ("scaled"); here it may also be kept ("unscaled").
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mien.camera import rotation_matrix
 from mien.evaluation.closest_point import Surface
 
 LANDMARKS = np.array([36, 39, 42, 45, 33, 48, 54])
-"""NoW's seven landmarks among iBUG's 68: the corners of the eyes, the bottom of the nose, the mouth's corners."""
+"""NoW's landmarks among iBUG's 68: the corners of the eyes, the bottom of the nose, the mouth's corners."""
 
 NOSE_TIP = 30
 """The tip of the nose among iBUG's 68."""
@@ -64,9 +64,10 @@ class Distances:
 
 
 def align_points(source: np.ndarray, target: np.ndarray, with_scale: bool) -> Similarity:
-    """The similarity, or rigid motion, that brings points nearest to their partners in the least-squares sense.
+    """The similarity, or rigid motion, that brings points nearest to their partners, by least squares.
 
-    Source: S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991.
+    Source: S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns",
+    PAMI 1991.
 
     Args:
         source, target: (N, 3), N at least 3 and not on a line.
@@ -91,7 +92,7 @@ def align_surface(
         scan_points: (N, 3) millimetres.
         start: from the mesh's frame to the scan's.
         with_scale: whether the scale may vary.
-        iterations: at most; ends when no point would move by more than a micrometre.
+        iterations: at most; ends when no point moves by more than a hundredth of a millimetre.
     """
     back = start.inverse  # the points move, so that the tree of boxes is built once
     for _ in range(iterations):
@@ -113,7 +114,7 @@ def align_surface(
             turn @ back.rotation,
             grow * turn @ (back.translation - centre) + centre + step[3:6],
         )
-        if np.abs(back(scan_points) - points).max() < 1e-3 * back.scale:
+        if np.abs(back(scan_points) - points).max() < 1e-2 * back.scale:
             break
     return back.inverse
 
@@ -124,33 +125,6 @@ def scan_to_mesh(surface: Surface, scan_points: np.ndarray, motion: Similarity) 
     return motion.scale * np.linalg.norm(points - surface.closest(points)[0], axis=1)
 
 
-def near_nose(scan_points: np.ndarray, nose_tip: np.ndarray) -> np.ndarray:
-    """(N,) bool: which points NoW compares."""
-    return np.linalg.norm(scan_points - nose_tip, axis=1) <= REGION_MM
-
-
-def compare(
-    vertices: np.ndarray,
-    triangles: np.ndarray,
-    landmarks: np.ndarray,
-    scan_points: np.ndarray,
-    scan_landmarks: np.ndarray,
-    with_scale: bool,
-) -> tuple[Distances, Similarity]:
-    """NoW's comparison of one head with its scan.
-
-    Args:
-        vertices, triangles: (V, 3) and (T, 3) of the reconstruction, any frame, millimetres.
-        landmarks: (7, 3) NoW's landmarks on it, in the order of `LANDMARKS`.
-        scan_points: (N, 3) points of the scan near the nose, millimetres.
-        scan_landmarks: (7, 3) the same landmarks on the scan.
-        with_scale: whether the reconstruction may be scaled.
-
-    Returns:
-        The distances, and the motion from the reconstruction's frame to the scan's.
-    """
-    surface = Surface.of(vertices, triangles)
-    motion = align_points(landmarks, scan_landmarks, with_scale)
-    motion = align_surface(surface, scan_points, motion, with_scale)
-    distance = scan_to_mesh(surface, scan_points, motion)
-    return Distances(float(np.median(distance)), float(distance.mean()), float(distance.std())), motion
+def near_nose(points: np.ndarray, nose_tip: np.ndarray, margin_mm: float = 0.0) -> np.ndarray:
+    """(N,) bool: which points NoW compares, or which lie up to a margin beyond."""
+    return np.linalg.norm(points - nose_tip, axis=1) <= REGION_MM + margin_mm
