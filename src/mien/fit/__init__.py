@@ -137,7 +137,9 @@ def _fitter(model: MorphableModel) -> Fitter:
     return Fitter.of(model)
 
 
-def fit_face(model: MorphableModel, landmarks_px: np.ndarray, image: np.ndarray, **options: object) -> FaceFit:
+def fit_face(
+    model: MorphableModel, landmarks_px: np.ndarray, image: np.ndarray, **options: object
+) -> FaceFit:
     """`Fitter.of(model)` kept between calls, on a picture (H, W, 3); options as those of a `Fitter`'s call."""
     height, width = image.shape[:2]
     return _fitter(model)(landmarks_px, (width, height), image, **options)

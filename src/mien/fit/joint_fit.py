@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mien.fit.landmark_fit import CAMERA_UNKNOWNS, Geometry, LandmarkBasis, LandmarkPriors, advance, linearise
-from mien.fit.least_squares import bounded_step
+from mien.fit.least_squares import bounded_step, normal_equations
 from mien.fit.pixel_fit import (
     Appearance,
     Crop,
@@ -49,20 +49,12 @@ def fit_jointly(
     bounds[:, CAMERA_UNKNOWNS + landmarks.identity_count : count] = landmarks.bounds
     light_precision = light_prior_precision(pixel_priors)
     for _ in range(iterations):
-        hessian = np.zeros((total, total))
-        gradient = np.zeros(total)
-
-        residual, jacobian, weight = linearise(landmarks, geometry, target, landmark_priors)
-        weighted = jacobian * weight
-        hessian[:count, :count] = weighted @ jacobian.T
-        gradient[:count] = weighted @ residual
-
-        residual, jacobian, weight = _linearise_everything(
-            pixels, geometry, appearance, principal_px, crop, pixel_priors
+        hessian, gradient = normal_equations(
+            *_linearise_everything(pixels, geometry, appearance, principal_px, crop, pixel_priors)
         )
-        weighted = jacobian * weight
-        hessian += weighted @ jacobian.T
-        gradient += weighted @ residual
+        by_landmarks = normal_equations(*linearise(landmarks, geometry, target, landmark_priors))
+        hessian[:count, :count] += by_landmarks[0]
+        gradient[:count] += by_landmarks[1]
 
         offset = np.concatenate([
             np.zeros(5),
@@ -71,10 +63,12 @@ def fit_jointly(
         ])  # fmt: skip
         light = slice(count, count + 27)
         hessian[light, light] += light_precision
-        gradient[light] -= light_precision @ (appearance.illumination - light_prior_mean(pixel_priors)).ravel()
+        gradient[light] -= (
+            light_precision @ (appearance.illumination - light_prior_mean(pixel_priors)).ravel()
+        )
         albedo_precision = np.full(len(appearance.albedo), pixel_priors.albedo**-2)
         precision = np.concatenate([geometry_precision, np.zeros(27), albedo_precision])
-        hessian[np.diag_indices_from(hessian)] += precision + 1e-9
+        hessian[np.diag_indices_from(hessian)] += precision
         gradient -= precision * np.concatenate([offset, np.zeros(27), appearance.albedo])
 
         value = np.concatenate([
@@ -98,11 +92,13 @@ def _linearise_everything(
     crop: Crop,
     priors: PixelPriors,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixel residuals (N C,), their derivatives (7 + K + E + 27 + A, N C) and weights (N C,)."""
+    """Derivatives (7 + K + E + 27 + A, N C) of the pixel residuals, weights (N C,), and residuals (N C,)."""
     seen = view(pixels, geometry, principal_px, crop)
     values, slopes = crop.sample_with_gradient(seen.points_px)
     harmonics = sh_basis(seen.normals)
-    residual, by_light, by_albedo, by_shading = linearise_pixels(pixels, appearance, values, harmonics, crop.grey)
+    residual, by_light, by_albedo, by_shading = linearise_pixels(
+        pixels, appearance, values, harmonics, crop.grey
+    )
     channels = residual.shape[1]
     if crop.grey:
         slopes = slopes.mean(1, keepdims=True)
@@ -138,4 +134,4 @@ def _linearise_everything(
 
     trust = robust_trust(residual, seen.seen, priors) * np.minimum(1.0, 4.0 * appearance.trust)
     weight = np.repeat(trust, channels) / (priors.noise**2 * priors.correlation)
-    return residual.ravel(), jacobian.reshape(len(jacobian), -1), weight.astype(np.float32)
+    return jacobian.reshape(len(jacobian), -1), weight, residual.ravel()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.camera import rotation_matrix, rotation_vector
-from mien.fit.least_squares import bounded_step
+from mien.fit.landmark_noise import LandmarkNoise
+from mien.fit.least_squares import bounded_step, normal_equations
 from mien.landmarks import LandmarkPoints
 from mien.morphable import Embedding, MorphableModel
 
@@ -19,10 +20,10 @@ class LandmarkPriors:
     """Standard deviations of what the fit assumes before it sees a face.
 
     Attributes:
-        noise_mm: of one landmark, at the face.
-        contour_noise_mm: of one landmark on the occluding contour.
-        identity: of an identity component; below 1 because the detector's errors are correlated between
-            landmarks, so that 478 of them say less than 478 independent ones would.
+        noise: measured errors of the detector; without it every landmark errs by itself.
+        noise_mm: deviation of one landmark at the face: where `noise` is measured, what real photographs add.
+        contour_noise_mm: the same on the occluding contour.
+        identity: of an identity component.
         expression: of an ARKit coefficient about its expected value.
         distance_mm, log_distance: median and log deviation of the distance between camera and head.
         focal_sides, log_focal: median of the focal length in units of the picture's longer side, and its log
@@ -30,6 +31,7 @@ class LandmarkPriors:
         log_known_focal: log deviation of a focal length that is known, from EXIF say.
     """
 
+    noise: LandmarkNoise | None = None
     noise_mm: float = 1.2
     contour_noise_mm: float = 2.4
     identity: float = 0.35
@@ -134,16 +136,13 @@ def fit_landmarks(
     bounds = np.full((2, len(precision)), np.inf) * [[-1], [1]]
     bounds[:, CAMERA_UNKNOWNS + basis.identity_count :] = basis.bounds
     for _ in range(iterations):
-        residual, jacobian, weight = linearise(basis, state, target, priors)
-        weighted = jacobian * weight
-        hessian = (weighted @ jacobian.T).astype(np.float64)
-        gradient = (weighted @ residual).astype(np.float64)
+        hessian, gradient = normal_equations(*linearise(basis, state, target, priors))
         offset = np.concatenate([
             np.zeros(5),
             np.log([state.translation[2], state.focal_px]) - centre[5:7],
             state.coefficients - expected,
         ])  # fmt: skip
-        hessian[np.diag_indices_from(hessian)] += precision + 1e-9
+        hessian[np.diag_indices_from(hessian)] += precision
         gradient -= precision * offset
         value = np.concatenate([np.zeros(CAMERA_UNKNOWNS), state.coefficients])
         state = advance(state, bounded_step(hessian, gradient, value, *bounds))
@@ -177,15 +176,16 @@ def landmark_prior(
 
 def linearise(
     basis: LandmarkBasis, state: Geometry, target: np.ndarray, priors: LandmarkPriors
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Residuals of the landmarks, their derivative by all unknowns, and their weights.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """The landmarks' part of the normal equations, as arguments of `normal_equations`.
 
     Args:
         target: (L, 2) pixels from the principal point.
 
     Returns:
+        jacobian (7 + K + E, 2 L) float32; weight (2 L,) inverse variances, lowered for outliers;
         residual (2 L,) target minus prediction in mm at the face, x of all landmarks before y;
-        jacobian (7 + K + E, 2 L) float32; weight (2 L,) float32 inverse variances, lowered for outliers.
+        shared (R, 2 L) errors in common, or None.
     """
     model_points = basis.mean + np.einsum("ckp,k->pc", basis.components, state.coefficients)
     turned = model_points @ state.rotation.T
@@ -201,7 +201,11 @@ def linearise(
     by_y = np.stack([0 * gain, gain, -gain * y / z])  # (3, L) derivative of the picture by the camera point
     count = len(chosen)
     jacobian = np.empty((CAMERA_UNKNOWNS + basis.components.shape[1], 2, count), np.float32)
-    parts = basis.components if np.array_equal(chosen, np.arange(len(basis.mean))) else basis.components[:, :, chosen]
+    parts = (
+        basis.components
+        if np.array_equal(chosen, np.arange(len(basis.mean)))
+        else basis.components[:, :, chosen]
+    )
     for axis, by in enumerate((by_x, by_y)):
         by_turned = by * _FLIP[:, None]
         by_model = (state.rotation.T @ by_turned).astype(np.float32)
@@ -214,11 +218,18 @@ def linearise(
         )
     residual = (target - projected).T * mm_per_px
 
-    deviation = np.full(count, priors.noise_mm)
-    deviation[basis.points.contour] = priors.contour_noise_mm
-    outlier = np.maximum(1.0, np.linalg.norm(residual, axis=0) / (3.0 * deviation))
-    weight = np.tile(1.0 / (deviation**2 * outlier), 2).astype(np.float32)
-    return residual.ravel(), jacobian.reshape(len(jacobian), -1), weight
+    variance = np.full((2, count), priors.noise_mm**2)
+    variance[:, basis.points.contour] = priors.contour_noise_mm**2
+    shared = None
+    if priors.noise is not None:
+        noise = priors.noise.rolled(state.rotation)
+        residual = residual - noise.bias
+        variance += noise.variance
+        shared = noise.factors.reshape(len(noise.factors), -1)
+    spread = variance + (priors.noise.factors**2).sum(0) if priors.noise is not None else variance
+    outlier = np.maximum(1.0, np.linalg.norm(residual, axis=0) / (3.0 * np.sqrt(spread.mean(0))))
+    weight = 1.0 / (variance * outlier)
+    return jacobian.reshape(len(jacobian), -1), weight.ravel(), residual.ravel(), shared
 
 
 def advance(state: Geometry, step: np.ndarray) -> Geometry:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from mien.fit.landmark_fit import CAMERA_UNKNOWNS, Geometry
-from mien.image import linear_to_srgb, srgb_to_linear
+from mien.fit.landmark_fit import Geometry
+from mien.fit.least_squares import normal_equations
+from mien.image import linear_to_srgb
 from mien.lighting import sh_basis
 from mien.mesh import incident_triangles, vertex_normals
 from mien.morphable import MorphableModel
@@ -81,12 +82,16 @@ class PixelBasis:
         for pairs in model.refinement.levels:
             number = refine.shape[0]
             rows = np.repeat(np.arange(len(pairs)), 2)
-            average = sp.csr_array((np.full(rows.size, 0.5), (rows, pairs.ravel())), shape=(len(pairs), number))
+            average = sp.csr_array(
+                (np.full(rows.size, 0.5), (rows, pairs.ravel())), shape=(len(pairs), number)
+            )
             refine = sp.vstack([refine, average @ refine], format="csr")
         inside = _inside_oval(model, refine @ model.identity_mean)
         skin = inside & (model.refinement.part == model.part_names.index("skin"))
         candidates = np.flatnonzero(skin)
-        chosen = np.sort(np.random.default_rng(seed).choice(candidates, min(count, len(candidates)), replace=False))
+        chosen = np.sort(
+            np.random.default_rng(seed).choice(candidates, min(count, len(candidates)), replace=False)
+        )
         from_base = refine[chosen]
         base_components = np.concatenate([model.identity_components, model.expression_components])
         flat = base_components.transpose(1, 2, 0).reshape(len(model.identity_mean), -1)
@@ -198,7 +203,9 @@ class View:
 
 def view(basis: PixelBasis, geometry: Geometry, principal_px: np.ndarray, crop: Crop) -> View:
     """Where the sampled vertices are, which way they face, and whether the camera sees them."""
-    vertices = basis.mean + np.einsum("k,kvc->vc", geometry.coefficients.astype(np.float32), basis.base_components)
+    vertices = basis.mean + np.einsum(
+        "k,kvc->vc", geometry.coefficients.astype(np.float32), basis.base_components
+    )
     turned = vertices @ geometry.rotation.T
     normals = basis.from_base @ vertex_normals(turned, basis.triangles, basis.incident)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
@@ -230,11 +237,8 @@ def fit_appearance(
     for _ in range(iterations):
         residual, by_light, by_albedo, _ = linearise_pixels(basis, state, values, harmonics, crop.grey)
         trust = robust_trust(residual, seen.seen, priors)
-        weight = (np.repeat(trust, residual.shape[1]) / (priors.noise**2 * priors.correlation)).astype(np.float32)
-        jacobian = np.concatenate([by_light, by_albedo])
-        weighted = jacobian * weight
-        hessian = (weighted @ jacobian.T).astype(np.float64)
-        gradient = (weighted @ residual.ravel()).astype(np.float64)
+        weight = np.repeat(trust, residual.shape[1]) / (priors.noise**2 * priors.correlation)
+        hessian, gradient = normal_equations(np.concatenate([by_light, by_albedo]), weight, residual.ravel())
         hessian[:27, :27] += light_precision
         gradient[:27] -= light_precision @ (state.illumination - light_prior_mean(priors)).ravel()
         hessian[np.diag_indices_from(hessian)] += precision
@@ -297,7 +301,9 @@ def light_prior_mean(priors: PixelPriors) -> np.ndarray:
 def light_prior_precision(priors: PixelPriors) -> np.ndarray:
     """(27, 27) inverse covariance of illumination flattened (9, 3): a grey part and a small part a channel."""
     ambient = priors.ambient / 0.282095
-    relative = np.array([priors.log_ambient] + [priors.directional * 0.577] * 3 + [priors.quadratic * 0.26] * 5)
+    relative = np.array(
+        [priors.log_ambient] + [priors.directional * 0.577] * 3 + [priors.quadratic * 0.26] * 5
+    )
     grey = (relative * ambient) ** 2
     chroma = (priors.chroma * ambient * np.array([1.0] + [0.5] * 3 + [0.15] * 5)) ** 2
     blocks = [g * np.ones((3, 3)) + c * np.eye(3) for g, c in zip(grey, chroma, strict=True)]
@@ -339,4 +345,6 @@ def _inside_oval(model: MorphableModel, vertices: np.ndarray) -> np.ndarray:
     angle = np.arctan2(oval[:, 1] - oval[:, 1].mean(), oval[:, 0])
     outline = np.ascontiguousarray(oval[np.argsort(angle), :2], dtype=np.float32)
     near = vertices[:, 2] > oval[:, 2].min() - 20
-    return near & np.array([cv2.pointPolygonTest(outline, (float(x), float(y)), False) >= 0 for x, y in vertices[:, :2]])
+    return near & np.array(
+        [cv2.pointPolygonTest(outline, (float(x), float(y)), False) >= 0 for x, y in vertices[:, :2]]
+    )

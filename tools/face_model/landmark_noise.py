@@ -1,0 +1,103 @@
+"""Measures how MediaPipe's landmarks err, on renders of random heads of the finished model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from mien.camera import rotation_matrix, rotation_vector
+from mien.detect import Detector
+from mien.facecode import ARKIT_NAMES, FaceCode
+from mien.fit.landmark_noise import LandmarkNoise
+from mien.landmarks import LandmarkPoints, place_landmarks
+from mien.lighting import directional_light, uniform_light
+from mien.morphable import MorphableModel
+from mien.render import render
+
+SIZE_PX = 448
+FACTORS = 40
+SEED = 4_000_000
+
+
+def random_scene(model: MorphableModel, random: np.random.Generator) -> tuple[FaceCode, np.ndarray]:
+    """A random head, expression, pose, camera and light, and a background (3,) sRGB."""
+    yaw, pitch, roll = np.radians([25, 10, 6]) * random.normal(size=3).clip(-2, 2)
+    turn = rotation_matrix(np.array([0, 0, roll])) @ rotation_matrix(np.array([pitch, 0, 0]))
+    turn = turn @ rotation_matrix(np.array([0, yaw, 0]))
+    distance = float(np.exp(random.normal(np.log(900), 0.35)))
+    direction = (random.normal(), random.normal(0.3, 0.6), abs(random.normal(0.9, 0.4)))
+    light = uniform_light(random.uniform(0.25, 0.8)) + directional_light(direction, random.uniform(0.1, 0.6))
+    light = light * (1 + 0.08 * random.normal(size=3))
+    return (
+        FaceCode(
+            identity=random.normal(size=model.layout.identity),
+            expression=random_expression(random),
+            albedo=0.9 * random.normal(size=model.layout.albedo),
+            rotation=rotation_vector(turn),
+            translation=np.array([*random.normal(0, 12, 2), distance]),
+            illumination=light,
+            focal_px=np.float64(distance * SIZE_PX / random.uniform(230, 360)),
+            model=model.id,
+        ),
+        random.uniform(0, 1, 3),
+    )
+
+
+def random_expression(random: np.random.Generator) -> np.ndarray:
+    """(52,) a few ARKit coefficients at a time, both sides mostly alike; a third of all faces is at rest."""
+    expression = np.zeros(len(ARKIT_NAMES))
+    if random.random() < 0.33:
+        return expression
+    stems = sorted({name.removesuffix("Left").removesuffix("Right") for name in ARKIT_NAMES})
+    for stem in random.choice(stems, random.integers(1, 6), replace=False):
+        strength = random.uniform(0, 1) ** 1.5
+        for k, name in enumerate(ARKIT_NAMES):
+            if name.startswith(stem):
+                expression[k] = np.clip(strength * random.normal(1, 0.2), 0, 1)
+    return expression
+
+
+def measure(model: MorphableModel, count: int, detector: Detector) -> np.ndarray:
+    """(N, 2, 478) detected minus true landmarks in mm at the face, turned upright; faces not found are left out."""
+    random = np.random.default_rng(SEED)
+    points = LandmarkPoints.of(model.landmarks478, model.identity_mean)
+    errors = []
+    for _ in range(count):
+        code, background = random_scene(model, random)
+        picture = render(model, code, (SIZE_PX, SIZE_PX), supersample=2, background=background).image
+        faces = detector.detect(picture, max_faces=1)
+        if not faces:
+            continue
+        truth = place_landmarks(
+            points, model.vertices(code.identity, code.expression), code.rotation, code.translation,
+            code.focal_px, np.full(2, SIZE_PX / 2),
+        )  # fmt: skip
+        error = (faces[0].landmarks_px[:, :2] - truth).T * code.translation[2] / code.focal_px
+        down = -rotation_matrix(code.rotation)[:2, 1] * [1, -1]
+        upright = np.array([[down[1], -down[0]], [down[0], down[1]]]) / np.hypot(*down)
+        errors.append(upright @ error)
+    return np.array(errors)
+
+
+def describe(errors: np.ndarray, factors: int = FACTORS) -> LandmarkNoise:
+    """Mean and factor analysis (principal factors) of errors (N, 2, L), the worst hundredth left out."""
+    size = np.median(np.linalg.norm(errors, axis=1), axis=1)
+    errors = errors[size <= np.quantile(size, 0.99)]
+    flat = errors.reshape(len(errors), -1)
+    bias = flat.mean(0)
+    _, spread, directions = np.linalg.svd(flat - bias, full_matrices=False)
+    loadings = spread[:factors, None] / np.sqrt(len(flat)) * directions[:factors]
+    rest = (flat - bias).var(0) - (loadings**2).sum(0)
+    shape = errors.shape[1:]
+    return LandmarkNoise(
+        bias.reshape(shape), np.maximum(rest, 0.05**2).reshape(shape), loadings.reshape(-1, *shape)
+    )
+
+
+def write(noise: LandmarkNoise, path: Path) -> None:
+    """Writes the file that `mien.fit.landmark_noise.load_landmark_noise` reads."""
+    save_file(
+        {name: getattr(noise, name).astype(np.float16) for name in ("bias", "factors", "variance")}, path
+    )
