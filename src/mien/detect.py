@@ -1,8 +1,8 @@
 """Finds the faces of a photograph, with MediaPipe's 478 landmarks and ARKit's 52 scores.
 
 MediaPipe's detector sees 128×128 pixels: of a whole photograph only the large faces are left in them. So the
-photograph is looked at in a pyramid of overlapping tiles, and each face found is looked at again, enlarged,
-by the landmarker, which also tells what is no face.
+photograph is looked at in a pyramid of overlapping tiles. What may be a face is looked at again, enlarged: then
+the detector must be surer of it, and the landmarker must agree. Faces turned by up to a quarter are found.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ from mien.image import to_uint8
 TILE = 128
 """Side of the detector's input, pixels."""
 
-STRIDE = 102
-"""Largest distance between neighbouring tiles: they overlap by a fifth, the width of the smallest face."""
+STRIDE = 106
+"""Largest distance between neighbouring tiles: they overlap by a little more than the smallest face."""
+
+LEVEL_RATIO = 2.5
+"""Largest ratio of the scales of neighbouring levels of the pyramid."""
 
 SMALLEST_FACE_PX = 24.0
 SMALLEST_FACE_SHARE = 0.012
@@ -40,11 +43,11 @@ SMALLEST_FACE_SHARE = 0.012
 SMALLEST_SEEN_PX = 19.0
 """Width that a face needs inside a tile to be found."""
 
-FINDER_CONFIDENCE = 0.3
-"""Detector's score from which the landmarker has a second look."""
+FINDER_CONFIDENCE, SURE_CONFIDENCE = 0.3, 0.6
+"""Detector's score in a tile from which there is a second look, and the score that it must reach there."""
 
-CROP_SHARE, CROP_PX = 2.0, 448
-"""The second look: side of the crop in widths of the detector's box, and the pixels it is scaled to."""
+CROP_SHARE, CROP_PX = 2.0, 320
+"""Second look: side of the crop in widths of the detector's box, and the pixels the landmarker sees of it."""
 
 FLAT = 4.0
 """Tiles whose grey values (of 255) vary less than this, sky and walls, hold no face."""
@@ -122,25 +125,14 @@ class Detector:
     def detect(self, image: np.ndarray, max_faces: int = 8) -> list[DetectedFace]:
         """The faces of a photograph, largest first; an empty list if there is none.
 
-        Coarse to fine, and done as soon as there are enough faces: what finer tiles add is smaller. Where no
-        face is found the photograph is tried turned by a quarter and by a half.
+        Coarse to fine, and done as soon as there are enough faces: what finer tiles add is smaller.
 
         Args:
             image: (H, W, 3) float, sRGB in [0, 1].
             max_faces: how many faces are returned at most.
         """
         picture = Image.fromarray(to_uint8(image))
-        faces = self._search(picture, _scales(picture.size), max_faces)
-        for quarter_turns in (1, 3, 2):
-            if faces:
-                break
-            turned = picture.transpose(_QUARTER_TURNS[quarter_turns])
-            found = self._search(turned, _scales(picture.size)[:2], max_faces)
-            faces = [_turned_back(face, quarter_turns, picture.size) for face in found]
-        return faces[:max_faces]
-
-    def _search(self, picture: Image.Image, scales: list[float], max_faces: int) -> list[DetectedFace]:
-        """The faces that are seen in the pyramid of the given scales, largest first."""
+        scales = _scales(picture.size)
         finest = _scaled(picture, scales[-1])
         faces: list[DetectedFace] = []
         rejected: list[_Candidate] = []
@@ -169,43 +161,42 @@ class Detector:
         for x in _tile_starts(level.width):
             for y in _tile_starts(level.height):
                 tile = np.asarray(level.crop((x, y, x + TILE, y + TILE)))
-                if tile[::2, ::2, 1].std() < FLAT:
-                    continue
-                for found in self._run(self._finder, tile).detections:
-                    box = found.bounding_box
-                    corners = (
-                        box.origin_x,
-                        box.origin_y,
-                        box.origin_x + box.width,
-                        box.origin_y + box.height,
-                    )
-                    box_px = tuple((np.array(corners) + (x, y, x, y)) * to_px)
-                    candidates.append(_Candidate(box_px, found.categories[0].score))
+                if tile[::2, ::2, 1].std() >= FLAT:
+                    for found in self._found(tile):
+                        box_px = (np.array(found.box_px) + (x, y, x, y)) * to_px
+                        candidates.append(replace(found, box_px=tuple(box_px)))
         return candidates
 
+    def _found(self, tile: np.ndarray) -> list[_Candidate]:
+        """What the detector finds in (TILE, TILE, 3) uint8, in its pixels."""
+        found = []
+        for detection in self._run(self._finder, tile).detections:
+            box = detection.bounding_box
+            corners = (box.origin_x, box.origin_y, box.origin_x + box.width, box.origin_y + box.height)
+            found.append(_Candidate(corners, detection.categories[0].score))
+        return found
+
     def _second_look(self, picture: Image.Image, candidate: _Candidate) -> DetectedFace | None:
-        """The landmarks of the face in a candidate's square, or None if the landmarker sees none there."""
-        x0, y0, x1, y1 = candidate.box_px
-        width = x1 - x0
-        side = max(round(CROP_SHARE * width), 8)
-        left, top = round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)
-        crop = picture.crop((left, top, left + side, top + side))
-        crop = crop.resize((CROP_PX, CROP_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
-        result = self._run(self._landmarker, np.asarray(crop))
+        """The face in a candidate's square, or None if it is none when seen enlarged."""
+        corner, side = _crop_square(candidate)
+        sure = [
+            replace(found, box_px=tuple(np.array(found.box_px) * (side / TILE) + (corner * 2)))
+            for found in self._found(_crop(picture, corner, side, TILE))
+            if found.confidence >= SURE_CONFIDENCE
+        ]
+        sure = [found for found in sure if _overlap_of_union(found, candidate) > 0.3]
+        if not sure:
+            return None
+        best = max(sure, key=lambda found: _overlap_of_union(found, candidate))
+        corner, side = _crop_square(best)
+        result = self._run(self._landmarker, _crop(picture, corner, side, CROP_PX))
         self._warnings_are_over = self._warnings_are_over or bool(result.face_landmarks)
         for points, scores in zip(result.face_landmarks, result.face_blendshapes, strict=True):
-            landmarks = np.array([(point.x, point.y, point.z) for point in points]) * side + (left, top, 0)
-            (left_px, top_px), (right_px, bottom_px) = (
-                landmarks[:, :2].min(axis=0),
-                landmarks[:, :2].max(axis=0),
-            )
-            face = DetectedFace(
-                landmarks,
-                _in_arkit_order(scores),
-                (float(left_px), float(top_px), float(right_px), float(bottom_px)),
-                candidate.confidence,
-            )
-            if _overlap_of_union(candidate, face) > 0.3:
+            landmarks = np.array([(point.x, point.y, point.z) for point in points]) * side + (*corner, 0)
+            low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
+            box_px = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+            face = DetectedFace(landmarks, _in_arkit_order(scores), box_px, best.confidence)
+            if _overlap_of_union(face, best) > 0.3:
                 return face
         return None
 
@@ -234,14 +225,14 @@ def _kept_detector(process: int) -> Detector:
 
 
 def _scales(size: tuple[int, int]) -> list[float]:
-    """Scales of the pyramid, coarse to fine, at most a factor of 2 apart.
+    """Scales of the pyramid, coarse to fine.
 
     At the first the whole photograph is one tile, at the last the smallest face sought is just seen.
     """
     longer = max(size)
     coarsest = TILE / longer
     finest = max(coarsest, SMALLEST_SEEN_PX / max(SMALLEST_FACE_PX, SMALLEST_FACE_SHARE * longer))
-    steps = math.ceil(math.log2(finest / coarsest))
+    steps = math.ceil(math.log(finest / coarsest, LEVEL_RATIO))
     return [coarsest * (finest / coarsest) ** (k / steps) for k in range(steps)] + [finest]
 
 
@@ -250,6 +241,19 @@ def _scaled(picture: Image.Image, scale: float) -> Image.Image:
         return picture
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def _crop_square(face: _Candidate) -> tuple[tuple[int, int], int]:
+    """Upper left corner and side of the square for the second look."""
+    x0, y0, x1, y1 = face.box_px
+    side = max(round(CROP_SHARE * (x1 - x0)), 8)
+    return (round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)), side
+
+
+def _crop(picture: Image.Image, corner: tuple[int, int], side: int, size_px: int) -> np.ndarray:
+    """A square of the picture, black beyond its border, scaled to (size_px, size_px, 3) uint8."""
+    square = picture.crop((*corner, corner[0] + side, corner[1] + side))
+    return np.asarray(square.resize((size_px, size_px), Image.Resampling.BICUBIC, reducing_gap=2.0))
 
 
 def _tile_starts(length: int) -> list[int]:
@@ -295,20 +299,6 @@ def _in_arkit_order(scores) -> np.ndarray:
     """MediaPipe's scores, which begin with `_neutral` and lack tongueOut, as (52,)."""
     by_name = {score.category_name: score.score for score in scores}
     return np.array([by_name.get(name, 0.0) for name in ARKIT_NAMES])
-
-
-_QUARTER_TURNS = {1: Image.Transpose.ROTATE_90, 2: Image.Transpose.ROTATE_180, 3: Image.Transpose.ROTATE_270}
-"""Turns to the left, of a whole picture."""
-
-
-def _turned_back(face: DetectedFace, quarter_turns: int, size: tuple[int, int]) -> DetectedFace:
-    """A face of the picture turned to the left, in pixels of the picture of that size as it was."""
-    width, height = size
-    x, y, z = face.landmarks_px.T
-    x, y = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}[quarter_turns]
-    landmarks = np.stack([x, y, z], axis=1)
-    box_px = (float(x.min()), float(y.min()), float(x.max()), float(y.max()))
-    return replace(face, landmarks_px=landmarks, box_px=box_px)
 
 
 _PACKAGES = (
