@@ -140,6 +140,6 @@ def _fitter(model: MorphableModel) -> Fitter:
 def fit_face(
     model: MorphableModel, landmarks_px: np.ndarray, image: np.ndarray, **options: object
 ) -> FaceFit:
-    """`Fitter.of(model)` kept between calls, on a picture (H, W, 3); options as those of a `Fitter`'s call."""
+    """`Fitter.of(model)` kept between calls, on a picture (H, W, 3); options as of a `Fitter`'s call."""
     height, width = image.shape[:2]
     return _fitter(model)(landmarks_px, (width, height), image, **options)

@@ -100,7 +100,7 @@ class Geometry:
 
 
 CAMERA_UNKNOWNS = 7
-"""Rotation (3), translation x and y in mm, log distance, log focal length: the first columns of every step."""
+"""Rotation (3), translation x and y in mm, log distance, log focal length: first in every step."""
 
 
 def fit_landmarks(

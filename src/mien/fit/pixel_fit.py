@@ -1,4 +1,4 @@
-"""Light and albedo from pixels, and the last joint step over everything: robust least squares over visible skin.
+"""Light and albedo from pixels: robust least squares over visible skin.
 
 Pixels are read where vertices of the detail mesh fall in the photograph, so that the model's prediction at a
 vertex needs no rasteriser and its derivatives are the components themselves.
@@ -51,7 +51,7 @@ class PixelPriors:
 
 @dataclass(frozen=True, eq=False)
 class PixelBasis:
-    """What the pixel fit reads of a model, at a fixed sample of the face's detail vertices. Made once a model.
+    """What the pixel fit reads of a model, at a fixed sample of detail vertices. Made once a model.
 
     Attributes:
         detail: (N,) numbers of the sampled detail vertices.
@@ -168,7 +168,7 @@ class Crop:
         return cls(part, np.array([x0, y0]), size[0] / (x1 - x0), bool(chroma < 0.004))
 
     def sample_with_gradient(self, points_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """sRGB (N, 3) at points (N, 2), and its derivative (N, 3, 2) by x and y in pixels of the photograph."""
+        """sRGB (N, 3) at points (N, 2), and its derivative (N, 3, 2) by x and y in pixels."""
         step = 0.5 / self.scale
         values, _ = self.sample(points_px)
         right, left = self.sample(points_px + [step, 0])[0], self.sample(points_px - [step, 0])[0]
@@ -299,7 +299,7 @@ def light_prior_mean(priors: PixelPriors) -> np.ndarray:
 
 
 def light_prior_precision(priors: PixelPriors) -> np.ndarray:
-    """(27, 27) inverse covariance of illumination flattened (9, 3): a grey part and a small part a channel."""
+    """(27, 27) inverse covariance of illumination flattened (9, 3): grey, and a little colour."""
     ambient = priors.ambient / 0.282095
     relative = np.array(
         [priors.log_ambient] + [priors.directional * 0.577] * 3 + [priors.quadratic * 0.26] * 5
