@@ -17,7 +17,7 @@ CENTRE_MM = np.array([0.0, 10.0, -58.0])
 
 @cache
 def tiny_face() -> MorphableModel:
-    """A left-right symmetric ellipsoid with a nose and two eyes: 6 identity, 52 expression, 5 albedo numbers."""
+    """A symmetric ellipsoid with a nose and two eyes: 6 identity, 52 expression and 5 albedo components."""
     rng = np.random.default_rng(0)
     skin, skin_triangles = _ellipsoid(13, 16)
     eye, eye_triangles = _ellipsoid(5, 8)
@@ -150,7 +150,7 @@ def _expressions(
 
 
 def _unwrap(skin: np.ndarray, eye: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two discs for each part, its front and its back: a seam runs around the sides, where vertices have two uv."""
+    """Two discs for each part, front and back: a seam runs around the sides, where vertices have two uv."""
     sphere = np.concatenate([skin, eye, eye])
     angle = np.arccos(np.clip(np.abs(sphere[:, 2]), 0, 1)) / (np.pi / 2)
     length = np.linalg.norm(sphere[:, :2], axis=1, keepdims=True)
@@ -165,7 +165,7 @@ def _unwrap(skin: np.ndarray, eye: np.ndarray, triangles: np.ndarray) -> tuple[n
 
 
 def _landmarks(count: int, contour: np.ndarray, head: np.ndarray, triangles: np.ndarray) -> Embedding:
-    """Points spread over the front of the skin; contour landmarks have lines of four neighbouring vertices."""
+    """Points spread over the front of the skin; contour landmarks have lines of four vertices near by."""
     front = triangles[(head[triangles][:, :, 2].min(axis=1) > -20)]
     rng = np.random.default_rng(count)
     chosen = front[np.arange(count) % len(front)]

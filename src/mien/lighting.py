@@ -1,4 +1,4 @@
-"""Light as nine spherical harmonics: distant light on a matte surface needs no more (Basri and Jacobs 2003)."""
+"""Light as nine spherical harmonics: distant light on a matte surface needs no more (Basri, Jacobs 2003)."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ def rasterize(points: Any, triangles: Any, height: int, width: int, cull_backfac
 
     A pixel is covered where its centre lies in the triangle; a centre on an edge that two triangles share is
     drawn once (top-left rule). Of equally near triangles the first is seen. Not drawn are triangles with a
-    vertex that is not finite, at depth `NEAR_MM` or nearer, or more than 131,072 px away from the picture's
+    vertex that is not finite, at depth `NEAR_MM` or nearer, or more than 16,384 px away from the picture's
     corner: nothing is clipped, so a head should stand wholly before the camera.
 
     The pictures of a batch are shared out to `numba.get_num_threads()` threads (the environment's
@@ -52,8 +53,8 @@ def rasterize(points: Any, triangles: Any, height: int, width: int, cull_backfac
     from mien.raster_kernel import rasterize_pictures
 
     batch, count = points.shape[:-2], points.shape[-2]
-    flat = np.ascontiguousarray(_to_numpy(points), np.float32).reshape(-1, count, 3)
-    corners = np.ascontiguousarray(_to_numpy(triangles), np.int32).reshape(-1, 3)
+    flat = np.ascontiguousarray(_to_numpy(points), np.float32).reshape(math.prod(batch), count, 3)
+    corners = np.ascontiguousarray(_to_numpy(triangles), np.int32).reshape(-1)
     if corners.size and not (corners.min() >= 0 and corners.max() < count):
         raise ValueError(
             f"triangles name vertices {corners.min()} to {corners.max()}, but there are {count} points"
@@ -94,10 +95,13 @@ def barycentric(points: Any, triangles: Any, fragments: Fragments) -> Any:
     x = [corners[..., i, 0] - centre_x for i in range(3)]
     y = [corners[..., i, 1] - centre_y for i in range(3)]
     empty = fragments.triangle < 0
+    edges = [x[j] * y[k] - x[k] * y[j] for j, k in ((1, 2), (2, 0), (0, 1))]
+    facing = xp.sign(edges[0] + edges[1] + edges[2])
     weights = []
-    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
-        depth = xp.where(empty, xp.ones_like(x[0]), corners[..., i, 2])
-        weights.append((x[j] * y[k] - x[k] * y[j]) / depth)
+    for i, edge in enumerate(edges):
+        depth = xp.where(empty, xp.ones_like(edge), corners[..., i, 2])
+        # a centre that is inside by the kernel's grid may be a thousandth of a pixel outside here
+        weights.append(xp.clip(facing * edge, min=0) / depth)
     total = weights[0] + weights[1] + weights[2]
     total = xp.where(empty | (total == 0), xp.ones_like(total), total)
     stacked = xp.stack([w / total for w in weights], axis=-1)
@@ -105,12 +109,10 @@ def barycentric(points: Any, triangles: Any, fragments: Fragments) -> Any:
 
 
 def gather_corners(attributes: Any, triangles: Any, triangle: Any) -> Any:
-    """(..., V, C) attributes of the (..., H, W) triangles seen, as (..., H, W, 3, C); triangle 0's where empty."""
+    """(..., V, C) attributes of (..., H, W) triangles as (..., H, W, 3, C); triangle 0's where empty."""
     xp = array_namespace(attributes)
     batch, (count, channels) = triangle.shape[:-2], attributes.shape[-2:]
-    number = 1
-    for n in batch:
-        number *= n
+    number = math.prod(batch)
     where = device(attributes)
     seen = xp.where(triangle < 0, 0, triangle) if triangles.shape[0] else triangle
     corners = xp.reshape(xp.take(triangles, xp.reshape(seen, (-1,)), axis=0), (number, -1))

@@ -1,8 +1,9 @@
-"""The rasteriser's inner loops, compiled by numba: one thread, whole pictures, no memory but the picture's.
+"""The rasteriser's inner loops, compiled by numba: one thread, whole pictures, nothing allocated in a loop.
 
-Corners are snapped to 1/1024 px, so that edge functions are exact in float64: two triangles that share an
+Vertices are snapped to 1/1024 px, so that edge functions are exact in float64: two triangles that share an
 edge agree about every pixel centre on it, whichever way each walks it. J. Pineda, "A parallel algorithm for
-polygon rasterization", SIGGRAPH 1988.
+polygon rasterization", SIGGRAPH 1988. Numbers that index arrays are unsigned, which spares numba the test for
+Python's negative indices.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ import numba
 import numpy as np
 from numba import types
 
-GRID = 1024.0
+GRID = np.float32(1024)
 """Snapped positions to the pixel."""
-GUARD_PX = 32768.0
-"""Triangles that reach further than this from the picture's corner, where snapping fails, are dropped."""
+GUARD_PX = np.float32(16384)
+"""Triangles that reach further than this from the picture's corner, where float32 is coarser, are dropped."""
 LANES = 8
 """Pixels of a row that are drawn at once: LLVM makes vectors of a loop whose length is a multiple of this."""
 
 
-def compiled(signature, **options):
+def _compiled(signature, **options):
     """`numba.njit` for an explicit signature, cached on disk where some folder can be written to."""
 
     def decorate(function):
@@ -31,117 +32,155 @@ def compiled(signature, **options):
     return decorate
 
 
-@numba.njit(inline="always")
-def _snap(x):
-    """Position on the grid, so counted that the centre of pixel i is at i."""
-    return np.floor(np.float64(x) * GRID + 0.5) * (1 / GRID) - 0.5
+@numba.njit
+def _least(a, b, c):
+    """min(a, b, c) in two instructions; numba's own keeps Python's rules for NaN."""
+    d = a if a < b else b
+    return d if d < c else c
 
 
-@numba.njit(inline="always")
-def _strictness(dx, dy):
-    """0 for a top or left edge, which owns the pixel centres on it; else the smallest edge function above 0."""
-    return 0.0 if (dy < 0) | ((dy == 0) & (dx > 0)) else 1 / (GRID * GRID)
+@numba.njit
+def _most(a, b, c):
+    d = a if a > b else b
+    return d if d > c else c
 
 
-@numba.njit(inline="always")
-def _visit(points, triangles, near, cull, ids, nearest, height, width):
+@numba.njit
+def _corners(triangles, t):
+    """Vertex numbers of triangle `t` of the flat list."""
+    first = np.uintp(3) * np.uintp(t)
+    i, j, k = triangles[first], triangles[first + np.uintp(1)], triangles[first + np.uintp(2)]
+    return np.uintp(np.uint32(i)), np.uintp(np.uint32(j)), np.uintp(np.uint32(k))
+
+
+@numba.njit
+def _box(first, i, j, k, end):
+    """First pixel at or after the triangle along one axis, and the first one past it, cut off to [0, end]."""
+    a, b, c = np.int32(first[i]), np.int32(first[j]), np.int32(first[k])
+    low, high = _least(a, b, c), _most(a, b, c)
+    return low if low > 0 else np.int32(0), high if high < end else end
+
+
+@numba.njit
+def _exclusion(dx, dy):
+    """0 for a top or left edge, which owns the pixel centres on it; else the smallest value above 0."""
+    return 0.0 if (dy < 0) | ((dy == 0) & (dx > 0)) else 1.0 / (GRID * GRID)
+
+
+@numba.njit
+def _snap(points, near, x, y, inverse, first_x, first_y):
+    """Positions on the grid, counted so that pixel i's centre is at i; 1 / depth; first pixel at or after.
+
+    A vertex that cannot be drawn gets NaN, which no triangle's area survives.
+    """
+    half = np.float32(0.5)
+    for v in range(np.uintp(points.shape[0])):
+        px, py, depth = points[v, 0], points[v, 1], points[v, 2]
+        usable = (depth > near) & (depth < np.float32(np.inf)) & (abs(px) < GUARD_PX) & (abs(py) < GUARD_PX)
+        px = np.floor(px * GRID + half) * (np.float32(1) / GRID) - half
+        py = np.floor(py * GRID + half) * (np.float32(1) / GRID) - half
+        x[v] = px if usable else np.float32(np.nan)
+        y[v] = py if usable else np.float32(np.nan)
+        inverse[v] = np.float32(1) / depth
+        first_x[v] = np.int16(np.int32(np.ceil(px))) if usable else np.int16(0)
+        first_y[v] = np.int16(np.int32(np.ceil(py))) if usable else np.int16(0)
+
+
+@numba.njit
+def _choose(x, y, first_x, first_y, triangles, cull, width, height, chosen):
+    """Writes the numbers of the triangles that face the camera and have a pixel centre in their box.
+
+    Returns how many. The area in float32 may be 0 where it is not, but never has the wrong sign. Boxes are
+    tested without a branch: for triangles of a pixel's size no processor can foresee it.
+    """
+    largest = np.float32(0) if cull else np.float32(np.inf)
+    count = 0
+    for t in range(np.uintp(triangles.shape[0] // 3)):
+        i, j, k = _corners(triangles, t)
+        x0, y0 = x[i], y[i]
+        if (x[j] - x0) * (y[k] - y0) - (x[k] - x0) * (y[j] - y0) <= largest:
+            left, right = _box(first_x, i, j, k, width)
+            top, bottom = _box(first_y, i, j, k, height)
+            chosen[count] = t
+            count += (left < right) & (top < bottom)
+    return count
+
+
+@numba.njit
+def _draw(x, y, inverse, first_x, first_y, triangles, chosen, cull, width, height, ids, nearest):
     """Writes the number of the nearest triangle at each pixel centre, and its 1 / depth."""
-    for t in range(np.uint32(triangles.shape[0])):
-        i, j, k = np.uint32(triangles[t, 0]), np.uint32(triangles[t, 1]), np.uint32(triangles[t, 2])
-        x0, y0 = np.float64(points[i, 0]), np.float64(points[i, 1])
-        x1, y1 = np.float64(points[j, 0]), np.float64(points[j, 1])
-        x2, y2 = np.float64(points[k, 0]), np.float64(points[k, 1])
-        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-        if not ((area < 0) | ((area > 0) & (not cull))):
-            continue
-        low, high = min(x0, x1, x2), max(x0, x1, x2)
-        if not ((low > -GUARD_PX) & (high < GUARD_PX)):
-            continue
-        left, right = max(np.ceil(_snap(low)), 0.0), min(np.ceil(_snap(high)), np.float64(width))
-        low, high = min(y0, y1, y2), max(y0, y1, y2)
-        if not ((low > -GUARD_PX) & (high < GUARD_PX)):
-            continue
-        top, bottom = max(np.ceil(_snap(low)), 0.0), min(np.ceil(_snap(high)), np.float64(height))
-        if not ((left < right) & (top < bottom)):
-            continue
-        z0, z1, z2 = points[i, 2], points[j, 2], points[k, 2]
-        if not ((min(z0, z1, z2) > near) & (max(z0, z1, z2) < np.float32(np.inf))):
-            continue
-        x0, y0, x1, y1, x2, y2 = _snap(x0), _snap(y0), _snap(x1), _snap(y1), _snap(x2), _snap(y2)
-        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-        if area < 0:
-            x1, y1, z1, x2, y2, z2, area = x2, y2, z2, x1, y1, z1, -area
-        if area == 0:
+    for n in range(np.uintp(chosen.shape[0])):
+        t = chosen[n]
+        i, j, k = _corners(triangles, t)
+        left, right = _box(first_x, i, j, k, width)
+        top, bottom = _box(first_y, i, j, k, height)
+        x0, y0, inverse0 = np.float64(x[i]), np.float64(y[i]), np.float64(inverse[i])
+        x1, y1, inverse1 = np.float64(x[j]), np.float64(y[j]), np.float64(inverse[j])
+        x2, y2, inverse2 = np.float64(x[k]), np.float64(y[k]), np.float64(inverse[k])
+        area = (x2 - x0) * (y1 - y0) - (x1 - x0) * (y2 - y0)
+        if area < 0 and not cull:
+            area = -area
+        else:
+            x1, y1, inverse1, x2, y2, inverse2 = x2, y2, inverse2, x1, y1, inverse1
+        if not area > 0:
             continue
         dx0, dy0 = x2 - x1, y2 - y1
         dx1, dy1 = x0 - x2, y0 - y2
         dx2, dy2 = x1 - x0, y1 - y0
-        least0, least1, least2 = _strictness(dx0, dy0), _strictness(dx1, dy1), _strictness(dx2, dy2)
         row0 = dx0 * (top - y1) - dy0 * (left - x1)
         row1 = dx1 * (top - y2) - dy1 * (left - x2)
         row2 = dx2 * (top - y0) - dy2 * (left - x0)
-        inverse = 1.0 / z0
-        slope1 = (1.0 / z1 - inverse) / area
-        slope2 = (1.0 / z2 - inverse) / area
-        first = np.uint32(top) * width + np.uint32(left)
-        count = np.uint32(right) - np.uint32(left)
-        padded = (count + np.uint32(LANES - 1)) // np.uint32(LANES) * np.uint32(LANES)
-        for _ in range(np.uint32(bottom) - np.uint32(top)):
-            # lanes past the box lie outside the triangle; only past the picture's end must they not be touched
-            columns = padded if first + padded <= ids.shape[0] else count
-            id_row, nearest_row = ids[first:], nearest[first:]
-            for x in range(columns):
-                e0, e1, e2 = row0 - dy0 * x, row1 - dy1 * x, row2 - dy2 * x
-                here = np.float32(inverse + e1 * slope1 + e2 * slope2)
-                seen = (e0 >= least0) & (e1 >= least1) & (e2 >= least2) & (here > nearest_row[x])
-                nearest_row[x] = here if seen else nearest_row[x]
-                id_row[x] = t if seen else id_row[x]
+        least0, least1, least2 = _exclusion(dx0, dy0), _exclusion(dx1, dy1), _exclusion(dx2, dy2)
+        scale = 1.0 / area
+        slope1 = (inverse1 - inverse0) * scale
+        slope2 = (inverse2 - inverse0) * scale
+        pixel = np.uintp(top) * np.uintp(width) + np.uintp(left)
+        count = np.uintp(right - left)
+        padded = (count + np.uintp(LANES - 1)) // np.uintp(LANES) * np.uintp(LANES)
+        # pixels past the box lie outside the triangle and stay as they are, but the row must have them
+        columns = padded if np.uintp(left) + padded <= np.uintp(width) else count
+        for _ in range(np.uintp(bottom - top)):
+            ids_here, nearest_here = ids[pixel:], nearest[pixel:]
+            for c in range(columns):
+                e0, e1, e2 = row0 - dy0 * c, row1 - dy1 * c, row2 - dy2 * c
+                here = np.float32(inverse0 + e1 * slope1 + e2 * slope2)
+                seen = (e0 >= least0) & (e1 >= least1) & (e2 >= least2) & (here > nearest_here[c])
+                nearest_here[c] = here if seen else nearest_here[c]
+                ids_here[c] = t if seen else ids_here[c]
             row0 += dx0
             row1 += dx1
             row2 += dx2
-            first += width
+            pixel += np.uintp(width)
 
 
-@numba.njit(inline="always")
-def _finish(points, triangles, ids, barycentric, depth):
+@numba.njit
+def _finish(x, y, inverse, triangles, width, height, ids, barycentric, depth):
     """Perspective-correct weights at each covered pixel; depth in place of its inverse, inf where empty."""
-    zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
-    height, width = np.uint32(ids.shape[0]), np.uint32(ids.shape[1])
-    for row in range(height):
-        y = np.float32(row) + half
-        for column in range(width):
-            if ids[row, column] < 0:
-                barycentric[row, column, 0] = zero
-                barycentric[row, column, 1] = zero
-                barycentric[row, column, 2] = zero
-                depth[row, column] = np.float32(np.inf)
-                continue
-            t = np.uint32(ids[row, column])
-            x = np.float32(column) + half
-            i, j, k = np.uint32(triangles[t, 0]), np.uint32(triangles[t, 1]), np.uint32(triangles[t, 2])
-            x0, y0, z0 = points[i, 0] - x, points[i, 1] - y, points[i, 2]
-            x1, y1, z1 = points[j, 0] - x, points[j, 1] - y, points[j, 2]
-            x2, y2, z2 = points[k, 0] - x, points[k, 1] - y, points[k, 2]
-            e0, e1, e2 = x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0
-            if e0 + e1 + e2 < zero:
-                e0, e1, e2 = -e0, -e1, -e2
-            w0, w1, w2 = max(e0, zero) * (z1 * z2), max(e1, zero) * (z2 * z0), max(e2, zero) * (z0 * z1)
-            total = w0 + w1 + w2
-            if not total > zero:
-                w0, total = one, one
-            scale = one / total
-            w0, w1, w2 = w0 * scale, w1 * scale, w2 * scale
-            barycentric[row, column, 0] = w0
-            barycentric[row, column, 1] = w1
-            barycentric[row, column, 2] = w2
-            depth[row, column] = w0 * z0 + w1 * z1 + w2 * z2
+    pixel = np.uintp(0)
+    for row in range(np.uintp(height)):
+        for column in range(np.uintp(width)):
+            w0, w1, w2, distance = np.float32(0), np.float32(0), np.float32(0), np.float32(np.inf)
+            if ids[pixel] >= 0:
+                i, j, k = _corners(triangles, np.uint32(ids[pixel]))
+                cx, cy = np.float32(column), np.float32(row)
+                x0, y0, x1, y1, x2, y2 = x[i] - cx, y[i] - cy, x[j] - cx, y[j] - cy, x[k] - cx, y[k] - cy
+                e0, e1, e2 = x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0
+                w0, w1, w2 = e0 * inverse[i], e1 * inverse[j], e2 * inverse[k]
+                scale = np.float32(1) / (w0 + w1 + w2)
+                w0, w1, w2, distance = w0 * scale, w1 * scale, w2 * scale, (e0 + e1 + e2) * scale
+            weights = np.uintp(3) * pixel
+            barycentric[weights] = w0
+            barycentric[weights + np.uintp(1)] = w1
+            barycentric[weights + np.uintp(2)] = w2
+            depth[pixel] = distance
+            pixel += np.uintp(1)
 
 
 _points = types.Array(types.float32, 3, "C", readonly=True)
-_triangles = types.Array(types.int32, 2, "C", readonly=True)
+_triangles = types.Array(types.int32, 1, "C", readonly=True)
 
 
-@compiled(
+@_compiled(
     types.void(
         _points, _triangles, types.float32, types.boolean,
         types.int32[:, :, ::1], types.float32[:, :, :, ::1], types.float32[:, :, ::1],
@@ -154,15 +193,24 @@ def rasterize_pictures(points, triangles, near, cull, triangle, barycentric, dep
 
     Args:
         points: (B, V, 3) x_px, y_px, depth_mm.
-        triangles: (T, 3), every number in [0, V).
+        triangles: (3 T,) corners of one triangle after the other, every number in [0, V).
         near: depth_mm at and below which a vertex drops its triangles.
         cull: whether triangles that are clockwise in the picture as seen are dropped.
         triangle, barycentric, depth: (B, H, W), (B, H, W, 3), (B, H, W), any contents.
     """
-    height, width = triangle.shape[1], triangle.shape[2]
+    vertices, height, width = points.shape[1], np.int32(triangle.shape[1]), np.int32(triangle.shape[2])
+    x, y, inverse = (
+        np.empty(vertices, np.float32),
+        np.empty(vertices, np.float32),
+        np.empty(vertices, np.float32),
+    )
+    first_x, first_y = np.empty(vertices, np.int16), np.empty(vertices, np.int16)
+    chosen = np.empty(triangles.shape[0] // 3 + 1, np.int32)
     for b in range(points.shape[0]):
-        ids, nearest = triangle[b].reshape(-1), depth[b].reshape(-1)
+        ids, weights, nearest = triangle[b].reshape(-1), barycentric[b].reshape(-1), depth[b].reshape(-1)
         ids[:] = -1
         nearest[:] = 0
-        _visit(points[b], triangles, near, cull, ids, nearest, height, width)
-        _finish(points[b], triangles, triangle[b], barycentric[b], depth[b])
+        _snap(points[b], near, x, y, inverse, first_x, first_y)
+        count = _choose(x, y, first_x, first_y, triangles, cull, width, height, chosen)
+        _draw(x, y, inverse, first_x, first_y, triangles, chosen[:count], cull, width, height, ids, nearest)
+        _finish(x, y, inverse, triangles, width, height, ids, weights, nearest)
