@@ -1,0 +1,96 @@
+"""Pictures of meshes from stated directions, and the way back from a picture to the mesh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mien.camera import Camera, project, rotate, rotation_matrix, to_camera
+from mien.image import to_uint8
+from mien.mesh import vertex_normals
+from mien.raster import Fragments, rasterize
+from mien.render import render_mesh
+
+SOFT = np.zeros((9, 3), np.float32)
+SOFT[0], SOFT[2], SOFT[1] = 2.5, 0.75, 0.35
+"""Light from all around, a little more from the front and above."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A square picture of a head.
+
+    Attributes:
+        yaw_degrees, pitch_degrees: turn of the head to its left, and bow.
+        size_px: side of the picture.
+        width_mm: what the side shows at the model's origin.
+        centre_mm: the point of the model at the centre of the picture.
+        distance_mm: from the camera.
+        side: 1, or -1 to light it from the subject's right.
+        sidelight: strength of the light from the side.
+    """
+
+    yaw_degrees: float = 0.0
+    pitch_degrees: float = 0.0
+    size_px: int = 512
+    width_mm: float = 270.0
+    centre_mm: tuple[float, float, float] = (0.0, -15.0, 0.0)
+    distance_mm: float = 900.0
+    sidelight: float = 0.3
+
+    @property
+    def camera(self) -> Camera:
+        """The camera, principal point at the centre."""
+        half = self.size_px / 2
+        focal = self.size_px * self.distance_mm / self.width_mm
+        return Camera(np.float64(focal), np.array([half, half]), (self.size_px, self.size_px))
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """(3,) axis-angle."""
+        from mien.camera import rotation_vector
+
+        yaw, pitch = np.radians([self.yaw_degrees, self.pitch_degrees])
+        turn = rotation_matrix(np.array([pitch, 0, 0])) @ rotation_matrix(np.array([0, yaw, 0]))
+        return rotation_vector(turn)
+
+    def points_camera(self, vertices: np.ndarray) -> np.ndarray:
+        """(V, 3) model frame to camera frame."""
+        return to_camera(
+            vertices - np.array(self.centre_mm), self.rotation, np.array([0, 0, self.distance_mm])
+        )
+
+    def points_px(self, vertices: np.ndarray) -> np.ndarray:
+        """(V, 3) model frame to (V, 3) of x_px, y_px, depth_mm."""
+        return project(self.points_camera(vertices), self.camera)
+
+
+def picture(
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    albedo: np.ndarray,
+    view: View,
+    supersample: int = 2,
+    background: float = 0.55,
+) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB of a coloured mesh; `albedo` (V, 3) linear RGB."""
+    light = SOFT.copy()
+    light[3] = view.sidelight
+    normals = rotate(vertex_normals(vertices, triangles), view.rotation)
+    seen = render_mesh(
+        view.points_camera(vertices), normals, albedo, triangles, view.camera, light.astype(np.float64),
+        supersample=supersample, background=np.full(3, background),
+    )  # fmt: skip
+    return to_uint8(seen.image)
+
+
+def cast(points_px: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, view: View) -> np.ndarray:
+    """(N, 2) places in the picture to (N, 3) points of the mesh, the nearest seen one where one falls beside it."""
+    fragments: Fragments = rasterize(view.points_px(vertices), triangles, view.size_px, view.size_px)
+    covered = np.argwhere(fragments.triangle >= 0)
+    from scipy.spatial import cKDTree
+
+    row, column = covered[cKDTree(covered + 0.5).query(points_px[:, 1::-1])[1]].T
+    corners = vertices[triangles[fragments.triangle[row, column]]]
+    return (corners * fragments.barycentric[row, column][..., None]).sum(axis=1)
