@@ -1,124 +1,80 @@
 """3D truth: pictures of random ICT heads, reconstructed from the picture alone, by NoW's protocol.
 
-python benchmarks/accuracy_geometry.py --heads 100 --set test --out accuracy_geometry
-python benchmarks/accuracy_geometry.py --heads 60 --landmark-priors identity=0.5 expression=0.2
+OMP_NUM_THREADS=1 python benchmarks/accuracy_geometry.py --set test --heads 100 --out accuracy_geometry
+OMP_NUM_THREADS=1 python benchmarks/accuracy_geometry.py --landmark-priors identity=0.5 expression=0.2
 
-Prints a table and, with --out, writes it as OUT.md and OUT.json. Pictures and detections are kept in the
-cache folder, so that a second run only fits and compares.
+Heads of even seeds are neutral, those of odd seeds have an expression; all are turned. "posed, at rest"
+compares the fitted identity alone with the neutral head of the same person, as NoW itself does. Pictures and
+detections are kept in the cache folder, so that a second run only fits and compares.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import os
-from dataclasses import asdict, replace
-from functools import partial
-from pathlib import Path
+from dataclasses import asdict
 
-import numpy as np
-from rich.console import Console
-from rich.progress import track
-
-from mien.evaluation.detections import detect_all
+from accuracy_common import SHARED, fitter, heads_and_detections, parser, progress, show, threads
 from mien.evaluation.head_accuracy import Guesser, HeadAccuracy, Scanner, Score, evaluate_heads, score_means
-from mien.evaluation.ict import cache_folder, load_ict
-from mien.evaluation.ict_heads import TEST_SEED, VALIDATION_SEED, random_heads
+from mien.evaluation.ict import load_ict
+from mien.evaluation.ict_heads import TEST_SEED, VALIDATION_SEED
 from mien.evaluation.report import Report
-from mien.fit import Fitter, LandmarkPriors, PixelPriors
-from mien.model_files.packaged import read_model_file
-from mien.morphable import load_model
 
-SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[2] / "shared")) / "data"
-TARGET_MM = {"neutral": 1.05, "posed": 1.10}
+TARGET_MM = {"our fit, neutral": 1.05, "our fit, posed": 1.10}
 
 
 def main() -> None:
     options = _options()
-    model = read_model_file(options.model_file) if options.model_file else load_model("anny")
+    fit = fitter(options)
     ict = load_ict(SHARED / "ict-facekit.tar.xz", options.cache)
     first = TEST_SEED if options.set == "test" else VALIDATION_SEED
-    backgrounds = sorted((SHARED / "photos_open" / "us_official").glob("*.jpg"))
     seeds = range(first, first + options.heads)
-    heads = random_heads(
-        ict, model, seeds, backgrounds, options.cache, partial(track, description="rendering")
-    )
-    names = [str(seed) for seed in heads.seed]
-    detections = detect_all(
-        names,
-        lambda i: heads.images[i].astype(np.float32) / 255,
-        hashlib.sha256(heads.images[:, ::7, ::7].tobytes()).hexdigest(),
-        options.cache,
-        partial(track, description="detecting"),
-    )
-    fitter = Fitter.of(
-        model,
-        replace(LandmarkPriors(), **dict(options.landmark_priors)),
-        replace(PixelPriors(), **dict(options.pixel_priors)),
-    )
+    heads, detections = heads_and_detections(ict, fit.model, seeds, None, options.cache)
     scanner = Scanner.of(ict, by_area=options.by_area)
-    guesser = Guesser.of(model, ict, scanner)
+    guesser = Guesser.of(fit.model, ict, scanner)
     accuracy = evaluate_heads(
-        fitter, guesser, scanner, ict, heads, detections,
-        pixels=not options.landmarks_only, polish=not options.no_polish,
-        progress=partial(track, description="fitting"),
+        fit, guesser, scanner, ict, heads, detections,
+        pixels=not options.landmarks_only, polish=not options.no_polish, progress=progress("fitting"),
     )  # fmt: skip
     means = {} if options.no_means else score_means(guesser, scanner, ict, heads)
-    _report(accuracy, means, options, model.id).show(Console(), options.out)
+    show(_report(accuracy, means, options, fit.model.id), options.out)
 
 
 def _report(
     accuracy: HeadAccuracy, means: dict[str, Score], options: argparse.Namespace, model: str
 ) -> Report:
-    fit = {
+    scores = {
+        **means,
         "our fit, neutral": accuracy.neutral,
         "our fit, posed": accuracy.posed,
         "our fit, posed, at rest": accuracy.posed_neutral,
     }
-    columns = [
-        "", "heads", "median", "mean", "std", "unscaled median", "mean", "std",
-        "rms across", "up", "depth", "target",
-    ]  # fmt: skip
+    columns = ["mm", "heads", "target"]
+    columns += [f"{kind} {what}" for kind in ("scaled", "unscaled") for what in ("median", "mean", "std")]
+    columns += ["rms across", "rms up", "rms depth"]
     rows = []
-    for name, score in {**means, **fit}.items():
-        kind = name.rsplit(", ", 1)[1]
-        target = f"{TARGET_MM[kind]:.2f}" if name.startswith("our fit") and kind in TARGET_MM else ""
+    for name, score in scores.items():
         values = [*asdict(score.scaled).values(), *asdict(score.unscaled).values()]
         values += [score.lateral, score.vertical, score.depth]
-        rows.append([name, str(score.heads), *(f"{v:.3f}" for v in values), target])
+        target = f"{TARGET_MM[name]:.2f}" if name in TARGET_MM else ""
+        rows.append([name, str(score.heads), target, *(f"{v:.3f}" for v in values)])
     about = (
-        f"{model}, {options.set} set of {options.heads} heads, mm; face found in {accuracy.found:.0%}; "
-        f"{accuracy.fit_ms:.0f} ms a fit, {os.environ.get('OMP_NUM_THREADS', 'all')} threads"
+        f"{model}, {options.set} set of {options.heads} heads; face found in {accuracy.found:.0%}; "
+        f"{accuracy.fit_ms:.0f} ms a fit, {threads()}"
     )
-    data = {name: asdict(score) for name, score in {**means, **fit}.items()}
+    data = {name: asdict(score) for name, score in scores.items()}
     data |= {"found": accuracy.found, "fit_ms": accuracy.fit_ms, "set": options.set, "model": model}
     return Report(about, columns, rows, data)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--heads", type=int, default=100, help="how many, half of them expressive")
-    parser.add_argument("--set", choices=("test", "validation"), default="validation")
-    parser.add_argument("--landmarks-only", action="store_true", help="fit landmarks, not pixels")
-    parser.add_argument("--no-polish", action="store_true", help="leave out the joint step")
-    parser.add_argument("--no-means", action="store_true", help="leave out the mean faces")
-    parser.add_argument("--by-area", action="store_true", help="scan points evenly by area, not vertices")
-    for stage in ("landmark", "pixel"):
-        parser.add_argument(
-            f"--{stage}-priors", nargs="*", type=_assignment, default=[], metavar="NAME=VALUE",
-            help=f"fields of mien.fit.{stage.title()}Priors",
-        )  # fmt: skip
-    parser.add_argument("--model-file", type=Path, help="a model to measure in place of the packaged one")
-    parser.add_argument("--cache", type=Path, default=cache_folder())
-    parser.add_argument("--out", type=Path, help="writes OUT.md and OUT.json")
-    return parser.parse_args()
-
-
-def _assignment(text: str) -> tuple[str, float]:
-    name, _, value = text.partition("=")
-    return name, float(value)
+    options = parser(__doc__)
+    options.add_argument("--heads", type=int, default=60, help="how many, half of them expressive")
+    options.add_argument("--set", choices=("test", "validation"), default="validation")
+    options.add_argument("--landmarks-only", action="store_true", help="fit landmarks, not pixels")
+    options.add_argument("--no-polish", action="store_true", help="leave out the joint step")
+    options.add_argument("--no-means", action="store_true", help="leave out the mean faces")
+    options.add_argument("--by-area", action="store_true", help="scan points evenly by area, not vertices")
+    return options.parse_args()
 
 
 if __name__ == "__main__":

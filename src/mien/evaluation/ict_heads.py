@@ -31,6 +31,8 @@ TEST_SEED = 20_000
 """First seed of the heads on which results are reported."""
 VALIDATION_SEED = 30_000
 """First seed of the heads on which the fit is tuned."""
+PAIR_SEED = 40_000
+"""First seed of the pairs of pictures of one person."""
 
 SIZE_PX = 512
 """Width and height of a picture."""
@@ -56,7 +58,7 @@ class Heads:
     """N random heads, and what a camera sees of them. Frames as in docs/conventions.md.
 
     Attributes:
-        seed: (N,) int64.
+        seed: (N,) int64. person: (N,) int64, seed of the person.
         expressive: (N,) bool; the others are neutral.
         identity: (N, 100) ICT's coefficients. expression: (N, 52) ARKit's.
         albedo: (N, A) coefficients of the model whose colours the heads wear.
@@ -66,6 +68,7 @@ class Heads:
     """
 
     seed: np.ndarray
+    person: np.ndarray
     expressive: np.ndarray
     identity: np.ndarray
     expression: np.ndarray
@@ -156,6 +159,7 @@ def random_heads(
     seeds: Sequence[int],
     backgrounds: Sequence[Path],
     cache: Path,
+    people: Sequence[int] | None = None,
     progress: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> Heads:
     """Heads of the given seeds, those of odd seeds expressive, with their pictures; kept on disk.
@@ -166,18 +170,21 @@ def random_heads(
         seeds: N integers.
         backgrounds: photographs that may stand behind a head, out of focus; may be empty.
         cache: folder in which the pictures of this ICT model, these colours and seeds are kept.
+        people: N seeds of the persons (shape and colours); `seeds` if not given.
         progress: wraps the seeds, as `rich.progress.track` does.
     """
     digest = hashlib.sha256(inspect.getsource(inspect.getmodule(random_heads)).encode())
     for array in (ict.mean, model.identity_mean, model.albedo_mean, model.albedo_components):
         digest.update(np.ascontiguousarray(array).tobytes())
-    digest.update(repr((list(seeds), [p.name for p in backgrounds])).encode())
+    people = seeds if people is None else people
+    digest.update(repr((list(seeds), list(people), [p.name for p in backgrounds])).encode())
     kept = cache / f"heads-{digest.hexdigest()[:16]}.npz"
     if kept.exists():
         with np.load(kept) as arrays:
             return Heads(**arrays)
     paint = Paint.of(ict, model)
-    made = [_random_head(ict, model, paint, int(seed), backgrounds) for seed in progress(seeds)]
+    person = dict(zip(seeds, people, strict=True))
+    made = [_random_head(ict, model, paint, person[seed], seed, backgrounds) for seed in progress(seeds)]
     heads = Heads(**{f.name: np.stack([head[f.name] for head in made]) for f in fields(Heads)})
     save_arrays(kept, **{f.name: getattr(heads, f.name) for f in fields(heads)})
     return heads
@@ -214,11 +221,14 @@ def random_light(rng: np.random.Generator) -> np.ndarray:
 
 
 def _random_head(
-    ict: IctModel, model: MorphableModel, paint: Paint, seed: int, backgrounds: Sequence[Path]
+    ict: IctModel, model: MorphableModel, paint: Paint, person: int, seed: int, backgrounds: Sequence[Path]
 ) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng([person, 1])
+    identity = rng.normal(size=ict.identity.shape[0]).astype(np.float32)
+    albedo = rng.normal(size=model.layout.albedo).clip(-2.5, 2.5)
+    iris = _IRISES[rng.integers(len(_IRISES))] * rng.uniform(0.7, 1.3)
     rng = np.random.default_rng(seed)
     expressive = seed % 2 == 1
-    identity = rng.normal(size=ict.identity.shape[0]).astype(np.float32)
     expression = random_expression(rng) if expressive else np.zeros(len(ARKIT_NAMES), np.float32)
     yaw, pitch, roll = np.radians(rng.uniform(-1, 1, 3) * [45, 20, 15])
     rotation = _rotation(yaw, pitch, roll)
@@ -226,8 +236,6 @@ def _random_head(
     focal = rng.uniform(1.25, 1.9) * distance  # a face of 140 mm is 175 to 270 px wide
     translation = np.array([rng.uniform(-15, 15), rng.uniform(-35, 0), distance])
     illumination = random_light(rng)
-    albedo = rng.normal(size=model.layout.albedo).clip(-2.5, 2.5)
-    iris = _IRISES[rng.integers(len(_IRISES))] * rng.uniform(0.7, 1.3)
 
     base = ict.vertices(identity, expression).astype(np.float32)
     normals = vertex_normals(base, ict.triangles, paint.incident)
@@ -244,6 +252,7 @@ def _random_head(
     noise = rng.normal(scale=rng.uniform(0.004, 0.015), size=picture.shape)
     return {
         "seed": np.int64(seed),
+        "person": np.int64(person),
         "expressive": np.bool_(expressive),
         "identity": identity,
         "expression": expression,

@@ -1,0 +1,87 @@
+"""What the accuracy benchmarks share: their common options, and the model, fit and pictures these mean."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from mien.evaluation.detections import Detections, detect_all
+from mien.evaluation.ict import IctModel, cache_folder
+from mien.evaluation.ict_heads import Heads, random_heads
+from mien.evaluation.report import Report
+from mien.fit import Fitter, LandmarkPriors, PixelPriors
+from mien.model_files.packaged import read_model_file
+from mien.morphable import MorphableModel, load_model
+
+SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[2] / "shared")) / "data"
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser with the options that all benchmarks have."""
+    keep_lines = argparse.RawDescriptionHelpFormatter
+    result = argparse.ArgumentParser(description=description, formatter_class=keep_lines)
+    for stage in ("landmark", "pixel"):
+        result.add_argument(
+            f"--{stage}-priors", nargs="*", type=_assignment, default=[], metavar="NAME=VALUE",
+            help=f"fields of mien.fit.{stage.title()}Priors",
+        )  # fmt: skip
+    result.add_argument("--model-file", type=Path, help="a model to measure in place of the packaged one")
+    result.add_argument("--cache", type=Path, default=cache_folder(), help="keeps pictures and detections")
+    result.add_argument("--out", type=Path, help="writes OUT.md and OUT.json")
+    return result
+
+
+def fitter(options: argparse.Namespace) -> Fitter:
+    """The fit that the options mean."""
+    model = read_model_file(options.model_file) if options.model_file else load_model("anny")
+    return Fitter.of(
+        model,
+        replace(LandmarkPriors(), **dict(options.landmark_priors)),
+        replace(PixelPriors(), **dict(options.pixel_priors)),
+    )
+
+
+def heads_and_detections(
+    ict: IctModel, model: MorphableModel, seeds: range, people: list[int] | None, cache: Path
+) -> tuple[Heads, Detections]:
+    """Pictures of random ICT heads, and what the detector says of them; both kept in the cache."""
+    backgrounds = sorted((SHARED / "photos_open" / "us_official").glob("*.jpg"))
+    heads = random_heads(ict, model, seeds, backgrounds, cache, people, progress=progress("rendering"))
+    detections = detect_all(
+        [str(seed) for seed in heads.seed],
+        lambda i: heads.images[i].astype(np.float32) / 255,
+        hashlib.sha256(heads.images[:, ::7, ::7].tobytes()).hexdigest(),
+        cache,
+        progress("detecting"),
+    )
+    return heads, detections
+
+
+def progress(description: str) -> Callable:
+    """A progress bar around a sequence."""
+    return partial(track, description=description)
+
+
+def show(report: Report, out: Path | None) -> None:
+    """Prints a report, wide enough for its columns, and writes it where asked."""
+    console = Console()
+    report.show(console if console.width >= 150 else Console(width=150), out)
+
+
+def threads() -> str:
+    """How many threads NumPy and numba were told to take."""
+    return os.environ.get("OMP_NUM_THREADS", "all") + " thread(s)"
+
+
+def _assignment(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    return name, float(value)

@@ -1,0 +1,163 @@
+"""How well fitted faces agree with photographs: landmark error, photometric error, time by stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mien.camera import Camera, project, to_camera
+from mien.evaluation.detections import Detections
+from mien.facecode import FaceCode
+from mien.fit import Fitter
+from mien.image import linear_to_srgb, srgb_to_linear
+from mien.landmarks import MEDIAPIPE68, LandmarkPoints, place_landmarks
+from mien.morphable import MorphableModel
+from mien.raster import rasterize
+from mien.render import render
+
+EYE_CORNERS = (33, 263)
+"""MediaPipe's outer eye corners: their distance is the unit of landmark errors."""
+
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoAccuracy:
+    """Measures of N photographs in which a face was found.
+
+    Attributes:
+        nme478, nme68: (N,) mean distance between the fitted model's landmarks and the detector's, over the
+            distance of the outer eye corners. The 68: the model's iBUG points against the detector's at
+            `mien.landmarks.MEDIAPIPE68`.
+        rmse: (N,) root mean square difference of sRGB inside the face mask; of luminance if grey.
+        identity: (N, K) fitted coefficients.
+        grey: (N,) bool.
+    """
+
+    nme478: np.ndarray
+    nme68: np.ndarray
+    rmse: np.ndarray
+    identity: np.ndarray
+    grey: np.ndarray
+
+
+def measure_photos(
+    fitter: Fitter,
+    detections: Detections,
+    load: Callable[[int], np.ndarray],
+    progress: Callable[[Sequence[int]], Iterable[int]] = iter,
+) -> PhotoAccuracy:
+    """Fits and measures every photograph with a face.
+
+    Args:
+        fitter: what is measured.
+        detections: what the detector found.
+        load: number of a photograph to its (H, W, 3) sRGB in [0, 1].
+        progress: wraps the numbers, as `rich.progress.track` does.
+    """
+    model = fitter.model
+    points478 = LandmarkPoints.of(model.landmarks478, model.identity_mean)
+    points68 = LandmarkPoints.of(model.landmarks68, model.identity_mean)
+    columns: dict[str, list] = {name: [] for name in ("nme478", "nme68", "rmse", "identity", "grey")}
+    for i in progress(np.flatnonzero(detections.found)):
+        image = load(i)
+        height, width = image.shape[:2]
+        target, scores = detections.landmarks_px[i], detections.blendshapes[i]
+        code = fitter(target, (width, height), image, expected_expression=scores).code
+        principal = np.array([width, height]) / 2
+        columns["nme478"].append(landmark_error(model, code, points478, principal, target, target))
+        columns["nme68"].append(landmark_error(model, code, points68, principal, target[MEDIAPIPE68], target))
+        columns["grey"].append(bool(np.ptp(image, axis=-1).max() < 0.02))
+        columns["rmse"].append(photometric_error(model, code, image, columns["grey"][-1]))
+        columns["identity"].append(code.identity)
+    return PhotoAccuracy(**{name: np.array(values) for name, values in columns.items()})
+
+
+def landmark_error(
+    model: MorphableModel,
+    code: FaceCode,
+    points: LandmarkPoints,
+    principal_px: np.ndarray,
+    target_px: np.ndarray,
+    detected_px: np.ndarray,
+) -> float:
+    """Mean distance of the model's landmarks from (L, 2 or more) targets, in outer-eye-corner distances.
+
+    Args:
+        model, code: the fitted face. points: of the embedding that the targets belong to.
+        principal_px: (2,).
+        target_px: (L, 2 or more).
+        detected_px: (478, 2 or more) the detector's points, for the eye corners.
+    """
+    vertices = model.vertices(code.identity, code.expression)
+    placed = place_landmarks(points, vertices, code.rotation, code.translation, code.focal_px, principal_px)
+    left, right = EYE_CORNERS
+    unit = np.linalg.norm(detected_px[left, :2] - detected_px[right, :2])
+    return float(np.linalg.norm(placed - target_px[:, :2], axis=1).mean() / unit)
+
+
+def photometric_error(model: MorphableModel, code: FaceCode, image: np.ndarray, grey: bool) -> float:
+    """Root mean square difference between a photograph and the rendered face, in sRGB, inside the face mask.
+
+    The mask: pixels at which the rendered head shows skin, inside the outline of the model's face oval as
+    projected. Everything there counts: hair, glasses and beards over the skin are not left out.
+
+    Args:
+        model, code: the fitted face.
+        image: (H, W, 3) sRGB in [0, 1].
+        grey: whether luminances are compared in place of colours.
+
+    Returns:
+        In [0, 1]; NaN if nothing of the mask is in the picture.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    principal = np.array([width, height]) / 2
+    vertices = to_camera(model.vertices(code.identity, code.expression), code.rotation, code.translation)
+    points = project(vertices, Camera(code.focal_px, principal, (width, height)))
+    oval = model.landmarks478(points)[model.landmarks478.contour, :2]
+    low = np.clip(np.floor(oval.min(0)), 0, [width, height]).astype(int)
+    high = np.clip(np.ceil(oval.max(0)), 0, [width, height]).astype(int)
+    size = high - low
+    if size.min() < 1:
+        return float("nan")
+    mask = np.zeros((size[1], size[0]), np.uint8)
+    cv2.fillPoly(mask, [cv2.convexHull(np.round(oval - low - 0.5).astype(np.int32))], 1)
+    skin = (model.part == model.part_names.index("skin"))[model.triangles].all(1)
+    seen = rasterize(points - [*low, 0], model.triangles, size[1], size[0]).triangle
+    mask = (mask > 0) & (seen >= 0) & skin[seen]
+    if not mask.any():
+        return float("nan")
+    # the rendering's sampling of the crop is the photograph's: only the principal point moves
+    picture = render(model, code, (int(size[0]), int(size[1])), principal - low).image[mask]
+    photograph = image[low[1] : high[1], low[0] : high[0]][mask]
+    if grey:
+        picture, photograph = (linear_to_srgb(srgb_to_linear(p) @ _LUMINANCE) for p in (picture, photograph))
+    return float(np.sqrt(np.mean((picture - photograph) ** 2)))
+
+
+def stage_times(
+    fitter: Fitter, detections: Detections, load: Callable[[int], np.ndarray], numbers: Iterable[int]
+) -> dict[str, float]:
+    """Median milliseconds a face of each stage: detection, landmarks, pixels, polish, and their sum.
+
+    Pixels and polish are what a fit takes longer with them than without, face by face.
+    """
+    rows = []
+    for i in numbers:
+        image = load(i)
+        size = image.shape[1], image.shape[0]
+        call = {"expected_expression": detections.blendshapes[i]}
+        took = []
+        for options in ({"image": None}, {"image": image, "polish": False}, {"image": image}):
+            start = time.perf_counter()
+            fitter(detections.landmarks_px[i], size, **options, **call)
+            took.append(1e3 * (time.perf_counter() - start))
+        rows.append([detections.milliseconds[i], took[0], took[1] - took[0], took[2] - took[1]])
+    median = np.median(rows[1:] if len(rows) > 1 else rows, axis=0)  # the first face warms up
+    stages = dict(zip(("detect", "landmarks", "pixels", "polish"), map(float, median), strict=True))
+    return {**stages, "total": float(median.sum())}
