@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mien.raster import NEAR_MM, Fragments, barycentric, rasterize
+from mien.raster import NEAR_MM, Fragments, barycentric, interpolate, rasterize
 from mien.raster_kernel import GRID
 
 
@@ -188,6 +188,17 @@ def test_differentiable_weights_equal_those_of_the_kernel():
     seen = rasterize(points, triangles, 40, 40)
     again = barycentric(points, triangles, seen)
     np.testing.assert_allclose(again, seen.barycentric, atol=5e-3)
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 2), (0,)])
+def test_interpolation_kernel_equals_the_array_code(batch):
+    points, triangles = random_soup(2, 40, 8.0)
+    seen = rasterize(np.broadcast_to(points, (*batch, *points.shape)), triangles, 30, 40)
+    attributes = np.random.default_rng(0).normal(size=(*batch, len(points), 4))
+    fast = interpolate(attributes.astype(np.float32), triangles, seen)
+    np.testing.assert_allclose(fast, interpolate(attributes, triangles, seen), atol=1e-5)
+    assert fast.shape == (*batch, 30, 40, 4)
+    assert (fast[seen.triangle < 0] == 0).all()
 
 
 def test_gradient_of_the_weights():

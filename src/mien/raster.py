@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_torch_array
+from array_api_compat import array_namespace, device, is_numpy_array, is_torch_array
 
 NEAR_MM = 1.0
 """A triangle with a vertex at this depth or nearer (or behind the camera) is not drawn."""
@@ -88,6 +88,8 @@ def barycentric(points: Any, triangles: Any, fragments: Fragments) -> Any:
     """
     xp = array_namespace(points)
     like = {"dtype": points.dtype, "device": device(points)}
+    if triangles.shape[0] == 0 or math.prod(fragments.triangle.shape) == 0:
+        return xp.zeros((*fragments.triangle.shape, 3), **like)
     height, width = fragments.triangle.shape[-2:]
     centre_x = xp.arange(width, **like) + 0.5
     centre_y = xp.arange(height, **like)[:, None] + 0.5
@@ -108,19 +110,55 @@ def barycentric(points: Any, triangles: Any, fragments: Fragments) -> Any:
     return xp.where(empty[..., None], xp.zeros_like(stacked), stacked)
 
 
+def interpolate(attributes: Any, triangles: Any, fragments: Fragments) -> Any:
+    """Vertex attributes at the points seen. Differentiable in attributes and weights (torch).
+
+    Args:
+        attributes: (..., V, C).
+        triangles: (T, 3) int32.
+        fragments: of those triangles.
+
+    Returns:
+        (..., H, W, C), 0 where empty.
+    """
+    xp = array_namespace(attributes)
+    shape = (*fragments.triangle.shape, attributes.shape[-1])
+    if triangles.shape[0] == 0 or math.prod(shape) == 0:
+        return xp.zeros(shape, dtype=attributes.dtype, device=device(attributes))
+    if is_numpy_array(attributes) and attributes.dtype == np.float32:
+        return _interpolate_numpy(attributes, triangles, fragments)
+    corners = gather_corners(attributes, triangles, fragments.triangle)
+    return xp.sum(corners * xp.astype(fragments.barycentric, attributes.dtype)[..., None], axis=-2)
+
+
 def gather_corners(attributes: Any, triangles: Any, triangle: Any) -> Any:
     """(..., V, C) attributes of (..., H, W) triangles as (..., H, W, 3, C); triangle 0's where empty."""
     xp = array_namespace(attributes)
     batch, (count, channels) = triangle.shape[:-2], attributes.shape[-2:]
-    number = math.prod(batch)
-    where = device(attributes)
-    seen = xp.where(triangle < 0, 0, triangle) if triangles.shape[0] else triangle
-    corners = xp.reshape(xp.take(triangles, xp.reshape(seen, (-1,)), axis=0), (number, -1))
-    first = xp.arange(number, dtype=xp.int64, device=where)[:, None] * count
+    seen = xp.reshape(xp.where(triangle < 0, 0, triangle), (-1,))
+    first = count * xp.arange(math.prod(batch), dtype=xp.int64, device=device(attributes))
+    corners = xp.reshape(xp.take(triangles, seen, axis=0), (len(first), -1)) + first[:, None]
     flat = xp.reshape(xp.broadcast_to(attributes, (*batch, count, channels)), (-1, channels))
-    return xp.reshape(
-        xp.take(flat, xp.reshape(corners + first, (-1,)), axis=0), (*triangle.shape, 3, channels)
+    return xp.reshape(xp.take(flat, xp.reshape(corners, (-1,)), axis=0), (*triangle.shape, 3, channels))
+
+
+def _interpolate_numpy(attributes: np.ndarray, triangles: np.ndarray, fragments: Fragments) -> np.ndarray:
+    from mien.raster_kernel import interpolate_pictures
+
+    *batch, height, width = fragments.triangle.shape
+    count, (vertices, channels) = math.prod(batch), attributes.shape[-2:]
+    attributes = np.broadcast_to(attributes, (*batch, vertices, channels)).reshape(count, vertices, channels)
+    inputs = (
+        np.ascontiguousarray(attributes),
+        np.ascontiguousarray(triangles, np.int32).reshape(-1),
+        np.ascontiguousarray(fragments.triangle).reshape(count, -1),
+        np.ascontiguousarray(fragments.barycentric).reshape(count, -1, 3),
     )
+    out = np.empty((count, height * width, channels), np.float32)
+    _for_parts(
+        lambda p: interpolate_pictures(inputs[0][p], inputs[1], inputs[2][p], inputs[3][p], out[p]), count
+    )
+    return out.reshape(*batch, height, width, channels)
 
 
 def _for_parts(work: Any, count: int) -> None:

@@ -12,24 +12,14 @@ import numba
 import numpy as np
 from numba import types
 
+from mien.compiled import compiled
+
 GRID = np.float32(1024)
 """Snapped positions to the pixel."""
 GUARD_PX = np.float32(16384)
 """Triangles that reach further than this from the picture's corner, where float32 is coarser, are dropped."""
 LANES = 8
 """Pixels of a row that are drawn at once: LLVM makes vectors of a loop whose length is a multiple of this."""
-
-
-def _compiled(signature, **options):
-    """`numba.njit` for an explicit signature, cached on disk where some folder can be written to."""
-
-    def decorate(function):
-        try:
-            return numba.njit(signature, cache=True, **options)(function)
-        except RuntimeError:  # numba found no folder for its cache
-            return numba.njit(signature, **options)(function)
-
-    return decorate
 
 
 @numba.njit
@@ -180,7 +170,7 @@ _points = types.Array(types.float32, 3, "C", readonly=True)
 _triangles = types.Array(types.int32, 1, "C", readonly=True)
 
 
-@_compiled(
+@compiled(
     types.void(
         _points, _triangles, types.float32, types.boolean,
         types.int32[:, :, ::1], types.float32[:, :, :, ::1], types.float32[:, :, ::1],
@@ -214,3 +204,34 @@ def rasterize_pictures(points, triangles, near, cull, triangle, barycentric, dep
         count = _choose(x, y, first_x, first_y, triangles, cull, width, height, chosen)
         _draw(x, y, inverse, first_x, first_y, triangles, chosen[:count], cull, width, height, ids, nearest)
         _finish(x, y, inverse, triangles, width, height, ids, weights, nearest)
+
+
+@compiled(
+    types.void(
+        types.Array(types.float32, 3, "C", readonly=True),
+        _triangles,
+        types.Array(types.int32, 2, "C", readonly=True),
+        types.Array(types.float32, 3, "C", readonly=True),
+        types.float32[:, :, ::1],
+    ),
+    nogil=True,
+    error_model="numpy",
+)
+def interpolate_pictures(attributes, triangles, triangle, barycentric, out):
+    """Vertex attributes at the points seen, 0 where there is none.
+
+    Args:
+        attributes: (B, V, C).
+        triangles: (3 T,) corners of one triangle after the other.
+        triangle, barycentric: (B, N), (B, N, 3) fragments.
+        out: (B, N, C).
+    """
+    for b in range(np.uintp(out.shape[0])):
+        for n in range(np.uintp(out.shape[1])):
+            if triangle[b, n] < 0:
+                out[b, n, :] = 0
+                continue
+            i, j, k = _corners(triangles, np.uint32(triangle[b, n]))
+            w0, w1, w2 = barycentric[b, n, 0], barycentric[b, n, 1], barycentric[b, n, 2]
+            for c in range(np.uintp(out.shape[2])):
+                out[b, n, c] = w0 * attributes[b, i, c] + w1 * attributes[b, j, c] + w2 * attributes[b, k, c]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
 from array_api_compat import array_namespace, device, is_torch_array
@@ -14,7 +14,7 @@ from mien.image import linear_to_srgb, srgb_to_linear
 from mien.lighting import shading
 from mien.mesh import incident_triangles, normalize, vertex_normals
 from mien.morphable import MorphableModel
-from mien.raster import Fragments, barycentric, gather_corners, rasterize
+from mien.raster import Fragments, barycentric, interpolate, rasterize
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,34 +133,16 @@ def render_mesh(
     return Rendering(
         image=linear_to_srgb(xp.clip(image, 0.0, 1.0)),
         mask=mask[..., 0],
-        depth=xp.min(_samples(fragments.depth[..., None], supersample), axis=(-4, -2))[..., 0],
+        depth=reduce(xp.minimum, _samples(fragments.depth[..., None], supersample))[..., 0],
         normals=normalize(_mean_of_samples(seen_normals, supersample)),
     )
-
-
-def interpolate(attributes: Any, triangles: Any, fragments: Fragments) -> Any:
-    """Vertex attributes at the points seen.
-
-    Args:
-        attributes: (..., V, C).
-        triangles: (T, 3) int32.
-        fragments: of those triangles.
-
-    Returns:
-        (..., H, W, C), 0 where empty.
-    """
-    xp = array_namespace(attributes)
-    if triangles.shape[0] == 0:
-        return xp.zeros((*fragments.triangle.shape, attributes.shape[-1]), dtype=attributes.dtype)
-    corners = gather_corners(attributes, triangles, fragments.triangle)
-    weights = xp.astype(fragments.barycentric, attributes.dtype)
-    return xp.sum(corners * weights[..., None], axis=-2)
 
 
 def shade(normals: Any, albedo: Any, illumination: Any) -> Any:
     """(..., H, W, 3) linear radiance of normals (light frame) and albedo seen, under (..., 9, 3) light."""
     xp = array_namespace(normals, illumination)
-    rows = xp.reshape(normals, (*normals.shape[:-3], -1, 3))
+    *batch, height, width, _ = normals.shape
+    rows = xp.reshape(normals, (*batch, height * width, 3))
     return albedo * xp.reshape(shading(rows, illumination), normals.shape)
 
 
@@ -176,16 +158,11 @@ def _host(array: Any) -> Any:
     return array.cpu().numpy() if is_torch_array(array) else array
 
 
-def _samples(picture: Any, supersample: int) -> Any:
-    """(..., H s, W s, C) to (..., H, s, W, s, C)."""
-    xp = array_namespace(picture)
-    *batch, rows, columns, channels = picture.shape
+def _samples(picture: Any, supersample: int) -> list[Any]:
+    """(..., H s, W s, C) to s² pictures (..., H, W, C), one for each place in the pixel."""
     s = supersample
-    return xp.reshape(picture, (*batch, rows // s, s, columns // s, s, channels))
+    return [picture[..., i::s, j::s, :] for i in range(s) for j in range(s)]
 
 
 def _mean_of_samples(picture: Any, supersample: int) -> Any:
-    if supersample == 1:
-        return picture
-    xp = array_namespace(picture)
-    return xp.mean(_samples(picture, supersample), axis=(-4, -2))
+    return sum(_samples(picture, supersample)) / supersample**2
