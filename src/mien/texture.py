@@ -59,8 +59,7 @@ def project_texture(
     code = FaceCode.from_vector(code.to_vector().astype(np.float32), code.layout, code.model)
     vertices = model.vertices(code.identity, code.expression)
     normals = rotate(vertex_normals(vertices, model.triangles), code.rotation)
-    light = shading(normals, code.illumination)
-    log_light = np.log(np.maximum(light, 0.1 * np.median(light, axis=0)))
+    log_light = _log_light(shading(normals, code.illumination), mode)
     log_albedo = np.log(np.maximum(model.albedo(code.albedo), _DARKEST))
     base = layout.on_detail(log_albedo)
     lit = layout.on_base(log_light)
@@ -85,6 +84,20 @@ def albedo_texture(model: MorphableModel, code: FaceCode, size: int = 1024) -> n
     layout = _layout(model, size)
     log_albedo = np.log(np.maximum(model.albedo(code.albedo), _DARKEST))
     return layout.picture(layout.on_detail(log_albedo))
+
+
+def _log_light(light: np.ndarray, mode: str) -> np.ndarray:
+    """(V, 3) logarithm of the fitted light, held within what a photo's light does.
+
+    On surfaces that the fit did not see, spherical harmonics run wild; in a texture that keeps its light they
+    would paint them black or purple.
+    """
+    log_light = np.log(np.maximum(light, _DARKEST))
+    middle = np.median(log_light, axis=0)
+    strength = (log_light - middle).mean(axis=1, keepdims=True)
+    tint = log_light - middle - strength
+    limit, kept = (0.6, 0.3) if mode == "photo" else (1.2, 1.0)
+    return middle + limit * np.tanh(strength / limit) + kept * np.tanh(tint)
 
 
 def _sample(
@@ -161,19 +174,70 @@ def _spread(layout: _Layout, ratio: np.ndarray, seen: np.ndarray) -> tuple[np.nd
     total, weight = layout.gather(ratio, seen)
     mean = total / np.maximum(weight, 1e-6)[:, None]
     seen_share = np.minimum(weight / layout.texels_at, 1.0)
-    trust = _trust(mean, seen_share)
+    tone = _skin_tone(layout, mean, seen_share)
+    trust = _trust(layout, mean - tone)
     own = seen_share * trust
     mirrored = 0.3 * (1 - own) * own[layout.mirror]
-    pull = own + mirrored
-    target = own[:, None] * mean + mirrored[:, None] * mean[layout.mirror]
-    system = sparse.diags(pull + 1e-3) + 0.3 * layout.laplacian
+    drawn = 0.05 * layout.regions.skin
+    pull = own + mirrored + drawn + 1e-3
+    target = own[:, None] * mean + mirrored[:, None] * mean[layout.mirror] + drawn[:, None] * tone
+    system = sparse.diags(pull) + 0.3 * layout.laplacian
     factor = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
     return factor.solve(target.astype(np.float64)).astype(np.float32), trust.astype(np.float32)
 
 
-def _trust(mean: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Down to 0 where the photo differs from the reconstruction as no skin does: hair, background."""
-    return np.ones_like(seen)
+def _skin_tone(layout: _Layout, mean: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(3,) the ratio on the cheeks and the nose, the median by weight; 0 where they are not seen."""
+    weight = seen * layout.regions.cheeks
+    if weight.sum() < 1:
+        return np.zeros(3)
+    order = np.argsort(mean, axis=0)
+    reached = np.cumsum(weight[order], axis=0) >= 0.5 * weight.sum()
+    return np.take_along_axis(mean, order, axis=0)[reached.argmax(axis=0), np.arange(3)]
+
+
+def _trust(layout: _Layout, difference: np.ndarray) -> np.ndarray:
+    """(V,) down to 0 where the photo differs from the skin tone as no skin does: hair, clothes, background.
+
+    Inside the face everything is trusted, because brows, beards and glasses belong to the look, and on the
+    scalp, where hair does.
+    """
+    strength = difference.mean(axis=1)
+    tint = difference - strength[:, None]
+    squared = (strength / 0.8) ** 2 + (tint**2).sum(axis=1) / 0.25**2
+    trust = layout.regions.anything + (1 - layout.regions.anything) / (1 + squared**2)
+    for _ in range(2):
+        trust = layout.smoothing @ trust
+    return trust
+
+
+@dataclass(frozen=True, eq=False)
+class _Regions:
+    """Places of a head in the model frame, (V,) weights in [0, 1].
+
+    Attributes:
+        cheeks: skin that is rarely covered.
+        anything: where the photo is trusted, whatever it shows.
+        skin: skin without hair, which must not get the colour of hair beside it.
+    """
+
+    cheeks: np.ndarray
+    anything: np.ndarray
+    skin: np.ndarray
+
+    @classmethod
+    def of(cls, model: MorphableModel) -> _Regions:
+        x, y, z = np.asarray(model.identity_mean, np.float64).T
+        x = np.abs(x)
+        skin = np.asarray(model.part) == 0
+        hairline = 65 - 95 * _step(z, -60, -130)
+        scalp = _step(y - hairline, -10, 10)
+        core = _step(x, 62, 48) * _step(y, 38, 24) * _step(y, -125, -105) * _step(z, -70, -50)
+        return cls(
+            cheeks=skin * (x < 50) * (y > -55) * (y < -8) * (z > -30) * 1.0,
+            anything=np.where(skin, np.maximum(core, scalp), 1.0),
+            skin=skin * (1 - scalp),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +256,8 @@ class _Layout:
         mirrored_px: (N, 2) float32 column and row of the mirrored point of the surface, -1 without one.
         mirror: (V,) int32.
         laplacian: (V, V) graph Laplacian of the base mesh.
+        smoothing: (V, V) mean over each base vertex and its neighbours.
+        regions: of the head.
         part: (T_base,) int32 part of each base triangle.
         texel_part: (N,) int32 part of each texel.
         texels_at: (V,) texels that a base vertex has a share in.
@@ -209,6 +275,8 @@ class _Layout:
     mirrored_px: np.ndarray
     mirror: np.ndarray
     laplacian: sparse.csr_matrix
+    smoothing: sparse.csr_matrix
+    regions: _Regions
     part: np.ndarray
     texel_part: np.ndarray
     texels_at: np.ndarray
@@ -284,6 +352,7 @@ def _layout(model: MorphableModel, size: int) -> _Layout:
     base_barycentric = np.einsum("nk,nkj->nj", barycentric, weights[triangle]).astype(np.float32)
     mirrored_px = np.einsum("nk,nkc->nc", barycentric, mirrored[triangle])
     vertices = len(model.mirror)
+    laplacian = _graph_laplacian(np.asarray(model.triangles), vertices)
     part = np.asarray(model.part, np.int32)[model.triangles[:, 0]]
     shares = np.bincount(parents[triangle].ravel(), base_barycentric.ravel(), minlength=vertices)
     return _Layout(
@@ -297,7 +366,9 @@ def _layout(model: MorphableModel, size: int) -> _Layout:
         base_barycentric=base_barycentric,
         mirrored_px=np.nan_to_num(mirrored_px, nan=-1).astype(np.float32),
         mirror=np.asarray(model.mirror),
-        laplacian=_graph_laplacian(np.asarray(model.triangles), vertices),
+        laplacian=laplacian,
+        smoothing=sparse.identity(vertices) - sparse.diags(1 / (1 + laplacian.diagonal())) @ laplacian,
+        regions=_Regions.of(model),
         part=part,
         texel_part=part[base_triangle[triangle]],
         texels_at=np.maximum(shares, 1e-3),
@@ -344,6 +415,12 @@ def _corners_uv(model: MorphableModel, triples: np.ndarray) -> tuple[np.ndarray,
     uv = np.take_along_axis(uv, same.argmax(axis=2)[:, :, None], axis=1)
     uv[missing] = np.nan
     return np.where(missing, -1, found), uv
+
+
+def _step(value: np.ndarray, start: float | np.ndarray, end: float) -> np.ndarray:
+    """Rises smoothly from 0 at `start` to 1 at `end`, which may be below `start`."""
+    t = np.clip((value - start) / (end - start), 0.0, 1.0)
+    return t * t * (3 - 2 * t)
 
 
 def _graph_laplacian(triangles: np.ndarray, count: int) -> sparse.csr_matrix:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from mien.raster_kernel import compiled
+from mien.compiled import compiled
 
 _f1 = types.Array(types.float32, 1, "C", readonly=True)
 _f2 = types.Array(types.float32, 2, "C", readonly=True)
