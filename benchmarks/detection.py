@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/detection.py [FOLDER]
 
-FOLDER holds photos_open and photos_lfw (default ../shared/data). Each group photograph is a mosaic of enlarged
-backgrounds of portraits with faces of other portraits pasted in at known places, 24 to 200 px wide.
+FOLDER holds photos_open and photos_lfw (default ../shared/data). Each group photograph is a mosaic of
+enlarged backgrounds of portraits with faces of other portraits pasted in at known places, 24 to 200 px wide.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ def main() -> None:
                 empty_times.append(time.process_time() - start)
             recall = ", ".join(f"{w:.0f} px {np.mean(h):.2f} of {len(h)}" for w, h in sorted(found.items()))
             print(
-                f"{size[0]}×{size[1]}: recall {recall}; false faces {false} in 6 groups, {empty_false} in 3 empty; "
+                f"{size[0]}×{size[1]}: recall {recall}; "
+                f"false faces {false} in 6 groups, {empty_false} in 3 empty; "
                 f"landmark error {100 * np.median(errors):.1f} % of width; CPU s a photo "
                 f"{np.median(times):.2f} with 12 faces, {np.median(empty_times):.2f} empty"
             )

@@ -1,14 +1,14 @@
 """Finds the faces of a photograph, with MediaPipe's 478 landmarks and ARKit's 52 scores.
 
 MediaPipe's detector sees 128×128 pixels: of a whole photograph only the large faces are left in them. So the
-photograph is looked at in a pyramid of overlapping tiles. What may be a face is looked at again, enlarged: then
-the detector must be surer of it, and the landmarker must agree. Faces turned by up to a quarter are found.
+photograph is looked at in a pyramid of overlapping tiles. What may be a face is looked at again, enlarged:
+now the detector must be surer of it, and the landmarker agree. Faces turned by up to a quarter are found.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
+import ctypes
 import math
 import os
 import re
@@ -90,7 +90,7 @@ class Detector:
         bundle = assets.path("face_landmarker.task")
         with zipfile.ZipFile(bundle) as archive:
             finder_model = archive.read("face_detector.tflite")
-        with _silenced(), _explained():
+        with _explained(), _silenced():
             import mediapipe
             from mediapipe.tasks.python import BaseOptions, vision
 
@@ -107,6 +107,9 @@ class Detector:
                     output_face_blendshapes=True,
                 )
             )
+        for task in (self._finder, self._landmarker):
+            # A task that is open when the interpreter ends prints a traceback if it is finalised.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
         self._mediapipe = mediapipe
         self._warnings_are_over = False
 
@@ -219,9 +222,7 @@ def detect_faces(image: np.ndarray, max_faces: int = 8) -> list[DetectedFace]:
 @cache
 def _kept_detector(process: int) -> Detector:
     """One for each process, because MediaPipe's threads do not survive a fork."""
-    detector = Detector()
-    atexit.register(lambda: detector.close() if os.getpid() == process else None)
-    return detector
+    return Detector()
 
 
 def _scales(size: tuple[int, int]) -> list[float]:
