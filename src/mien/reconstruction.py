@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from mien.facefile import Face, face_bytes
+from mien.errors import UnreadableInput
+from mien.facefile import Face, face_bytes, load_face
 from mien.files import write_together
 from mien.image import focal_px_from_exif, load_image, png_bytes
 from mien.morphable import MorphableModel, load_model
@@ -101,6 +102,27 @@ def _reconstruct_face(
         landmarks68_px=landmarks68_px,
     )
     return Reconstruction(face, model, image)
+
+
+def reopen(path: str | os.PathLike, *, model: str | MorphableModel = "anny") -> Reconstruction:
+    """The face of a `.face.json`, with its photograph if that is still where it was.
+
+    Args:
+        path: the file.
+        model: the model, or the name of the packaged model, that the code must be of.
+
+    Raises:
+        mien.errors.UnreadableInput: the file is missing or cannot be read.
+        mien.errors.BadFaceFile: it is no face file, or of another model.
+    """
+    model = load_model(model) if isinstance(model, str) else model
+    face = load_face(Path(path), model)
+    try:
+        image = load_image(face.source_file)
+    except UnreadableInput:
+        image = None
+    is_the_photo = image is not None and image.shape[1::-1] == face.image_size
+    return Reconstruction(face, model, image if is_the_photo else None)
 
 
 @dataclass(frozen=True, eq=False)

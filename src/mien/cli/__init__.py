@@ -1,0 +1,83 @@
+"""The command line: one typed dataclass a command; what is heavy is imported by the command that runs."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Union
+
+from mien.cli.models import Models
+from mien.cli.reconstruct import Reconstruct
+from mien.cli.status import Status
+from mien.errors import MienError
+
+_COMMANDS = {"reconstruct": Reconstruct, "models": Models}
+
+_DESCRIPTION = """One photograph in, a 3D face out, as a short code whose numbers mean something.
+
+Examples:
+  mien reconstruct photo.jpg           3D face, overlay picture and code, to mien-out
+  mien reconstruct --help              what else it can do, by example
+  mien models info anny                what the face model is made of, and its licence
+  mien --version"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status; `--help` and wrong usage end the process as usual."""
+    import tyro
+
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"mien {version('mien')}")
+        return Status.DONE
+    command = tyro.cli(
+        _choice(arguments),
+        prog="mien",
+        description=_DESCRIPTION,
+        args=arguments,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+    sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes of no encoding
+    try:
+        with _ended_like_ctrl_c():
+            status = command.run()
+        sys.stdout.flush()
+        return status
+    except MienError as error:
+        print(error, file=sys.stderr)
+        return Status.UNREADABLE
+    except KeyboardInterrupt:
+        print("mien: interrupted", file=sys.stderr)
+        return Status.INTERRUPTED
+    except BrokenPipeError:
+        # who reads our output has gone, as `head` does; nothing is left to flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Status.DONE
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Lets SIGTERM, the way schedulers end a job, clean up as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _choice(arguments: list[str]) -> object:
+    """The union of all commands; the one that is asked for is described in full, the others in a line."""
+    from tyro.conf import subcommand
+
+    def described(name: str, command: type) -> object:
+        text = inspect.cleandoc(command.__doc__)
+        text = text if arguments[:1] == [name] else text.splitlines()[0]
+        return Annotated[command, subcommand(name, description=text)]
+
+    return Union[*(described(name, command) for name, command in _COMMANDS.items())]
