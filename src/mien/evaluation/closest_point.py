@@ -120,7 +120,7 @@ def _gap(px, py, pz, low, high, box):
 def _nearest_weights(px, py, pz, corner):
     """Weights of the second and third corner at the nearest point of a triangle (3, 3).
 
-    C. Ericson, "Real-Time Collision Detection", 2005, section 5.1.5.
+    C. Ericson, "Real-Time Collision Detection", 2005, section 5.1.5; a triangle without area has edges.
     """
     ab0, ab1, ab2 = corner[1, 0] - corner[0, 0], corner[1, 1] - corner[0, 1], corner[1, 2] - corner[0, 2]
     ac0, ac1, ac2 = corner[2, 0] - corner[0, 0], corner[2, 1] - corner[0, 1], corner[2, 2] - corner[0, 2]
@@ -133,24 +133,24 @@ def _nearest_weights(px, py, pz, corner):
     if d3 >= 0 and d4 <= d3:
         return 1.0, 0.0
     vc = d1 * d4 - d3 * d2
-    if vc <= 0 and d1 >= 0 and d3 <= 0:
+    if vc <= 0 and d1 >= 0 and d3 <= 0 and d1 > d3:
         return d1 / (d1 - d3), 0.0
     cp0, cp1, cp2 = px - corner[2, 0], py - corner[2, 1], pz - corner[2, 2]
     d5, d6 = ab0 * cp0 + ab1 * cp1 + ab2 * cp2, ac0 * cp0 + ac1 * cp1 + ac2 * cp2
     if d6 >= 0 and d5 <= d6:
         return 0.0, 1.0
     vb = d5 * d2 - d1 * d6
-    if vb <= 0 and d2 >= 0 and d6 <= 0:
+    if vb <= 0 and d2 >= 0 and d6 <= 0 and d2 > d6:
         return 0.0, d2 / (d2 - d6)
     va = d3 * d6 - d5 * d4
-    if va <= 0 and d4 >= d3 and d5 >= d6:
+    if va <= 0 and d4 >= d3 and d5 >= d6 and d4 - d3 + d5 - d6 > 0:
         w = (d4 - d3) / ((d4 - d3) + (d5 - d6))
         return 1.0 - w, w
     total = va + vb + vc
     return vb / total, vc / total
 
 
-@numba.njit(types.Tuple((_F2, _I1))(_F2, _F3, _F2, _F2, _I1, _I1, _I1), cache=True)
+@numba.njit(types.Tuple((_F2, _I1))(_F2, _F3, _F2, _F2, _I1, _I1, _I1), cache=True, error_model="numpy")
 def _query(points, corners, low, high, child, first, last):
     found, place = np.empty_like(points), np.zeros(len(points), np.int64)
     waiting, gap = np.empty(128, np.int64), np.empty(128)

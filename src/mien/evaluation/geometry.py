@@ -119,6 +119,29 @@ def align_surface(
     return back.inverse
 
 
+def align(
+    surface: Surface,
+    landmarks: np.ndarray,
+    scan_points: np.ndarray,
+    scan_landmarks: np.ndarray,
+    with_scale: bool,
+) -> Similarity:
+    """NoW's alignment of a reconstruction with a scan: landmarks, then surface.
+
+    Args:
+        surface: of the reconstruction, any frame, millimetres.
+        landmarks: (7, 3) on it, in the order of `LANDMARKS`.
+        scan_points: (N, 3) points of the scan near the nose, millimetres.
+        scan_landmarks: (7, 3) the same landmarks on the scan.
+        with_scale: whether the reconstruction may be scaled.
+
+    Returns:
+        The motion from the reconstruction's frame to the scan's.
+    """
+    start = align_points(landmarks, scan_landmarks, with_scale)
+    return align_surface(surface, scan_points, start, with_scale)
+
+
 def scan_to_mesh(surface: Surface, scan_points: np.ndarray, motion: Similarity) -> np.ndarray:
     """(N,) distances in the scan's unit from (N, 3) points to a mesh moved by `motion`."""
     points = motion.inverse(scan_points)

@@ -14,8 +14,7 @@ from mien.evaluation.geometry import (
     LANDMARKS,
     NOSE_TIP,
     Distances,
-    align_points,
-    align_surface,
+    align,
     near_nose,
     scan_to_mesh,
 )
@@ -125,8 +124,7 @@ def score(guesses: Iterable[Guess], scans: Sequence[Scan]) -> Score:
     for guess, scan in zip(guesses, scans, strict=True):
         surface = Surface.of(guess.vertices, guess.triangles)
         for with_scale, distances in pooled.items():
-            motion = align_points(guess.landmarks, scan.landmarks, with_scale)
-            motion = align_surface(surface, scan.points, motion, with_scale)
+            motion = align(surface, guess.landmarks, scan.points, scan.landmarks, with_scale)
             distances.append(scan_to_mesh(surface, scan.points, motion))
             if with_scale:
                 offsets.append(motion(guess.partners[scan.kept]) - scan.points)
