@@ -75,5 +75,5 @@ def vertex_normals(vertices: Any, triangles: Any, incident: Any = None) -> Any:
 def normalize(vectors: Any) -> Any:
     """(..., C) vectors at unit length; zero stays zero, and the gradient there is zero."""
     xp = array_namespace(vectors)
-    squared = xp.sum(vectors * vectors, axis=-1, keepdims=True)
+    squared = sum(vectors[..., i] * vectors[..., i] for i in range(vectors.shape[-1]))[..., None]
     return vectors / xp.sqrt(xp.where(squared > 0, squared, xp.ones_like(squared)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import cached_property, lru_cache, reduce
 from typing import Any
 
 from array_api_compat import array_namespace, device, is_torch_array
@@ -23,15 +23,34 @@ class Rendering:
 
     Attributes:
         image: (..., H, W, 3) sRGB in [0, 1].
-        mask: (..., H, W) share of the pixel that the face covers, in [0, 1].
-        depth: (..., H, W) millimetres along the optical axis, of the pixel's nearest sample; inf where empty.
-        normals: (..., H, W, 3) unit vectors in the light frame; 0 where empty.
+        fragments: what each sample sees, (..., H s, W s) of them.
+        vertex_normals: (..., V, 3) of the mesh drawn, light frame.
+        triangles: (T, 3) int32 of the mesh drawn.
+        supersample: samples s of a pixel along each axis.
     """
 
     image: Any
-    mask: Any
-    depth: Any
-    normals: Any
+    fragments: Fragments
+    vertex_normals: Any
+    triangles: Any
+    supersample: int
+
+    @cached_property
+    def mask(self) -> Any:
+        """(..., H, W) share of the pixel that the face covers, in [0, 1]."""
+        return _coverage(self.fragments, self.supersample, self.image.dtype)
+
+    @cached_property
+    def depth(self) -> Any:
+        """(..., H, W) float32 millimetres along the optical axis to the nearest sample; inf where empty."""
+        xp = array_namespace(self.image)
+        return reduce(xp.minimum, _samples(self.fragments.depth[..., None], self.supersample))[..., 0]
+
+    @cached_property
+    def normals(self) -> Any:
+        """(..., H, W, 3) unit vectors in the light frame; 0 where empty."""
+        seen = normalize(interpolate(self.vertex_normals, self.triangles, self.fragments))
+        return seen if self.supersample == 1 else normalize(_mean_of_samples(seen, self.supersample))
 
 
 def render(
@@ -101,6 +120,9 @@ def render_mesh(
 ) -> Rendering:
     """The picture of any coloured mesh: `render` below the level of the model.
 
+    Light falls on the vertices and their radiance is interpolated: harmonics of degree two bend too little
+    within a triangle for more to be seen.
+
     Args:
         points_camera: (..., V, 3) millimetres, camera frame.
         normals: (..., V, 3) unit vectors, light frame.
@@ -119,31 +141,14 @@ def render_mesh(
     if is_torch_array(points) and points.requires_grad:
         weights = barycentric(points, triangles, fragments)
         fragments = Fragments(fragments.triangle, weights, fragments.depth)
-    albedo = xp.broadcast_to(xp.asarray(albedo, device=device(points)), normals.shape)
-    seen = interpolate(xp.concat([normals, albedo], axis=-1), triangles, fragments)
-    seen_normals = normalize(seen[..., :3])
-    radiance = shade(seen_normals, seen[..., 3:], illumination)
-
-    covered = xp.astype(fragments.triangle >= 0, points.dtype)
-    mask = _mean_of_samples(covered[..., None], supersample)
-    image = _mean_of_samples(radiance, supersample)
+    radiance = xp.asarray(albedo, device=device(points)) * shading(normals, illumination)
+    image = interpolate(xp.astype(radiance, points.dtype, copy=False), triangles, fragments)
+    image = _mean_of_samples(image, supersample)
     if background is not None:
         behind = srgb_to_linear(xp.asarray(background, dtype=points.dtype, device=device(points)))
-        image = image + (1 - mask) * behind
-    return Rendering(
-        image=linear_to_srgb(xp.clip(image, 0.0, 1.0)),
-        mask=mask[..., 0],
-        depth=reduce(xp.minimum, _samples(fragments.depth[..., None], supersample))[..., 0],
-        normals=normalize(_mean_of_samples(seen_normals, supersample)),
-    )
-
-
-def shade(normals: Any, albedo: Any, illumination: Any) -> Any:
-    """(..., H, W, 3) linear radiance of normals (light frame) and albedo seen, under (..., 9, 3) light."""
-    xp = array_namespace(normals, illumination)
-    *batch, height, width, _ = normals.shape
-    rows = xp.reshape(normals, (*batch, height * width, 3))
-    return albedo * xp.reshape(shading(rows, illumination), normals.shape)
+        image = image + (1 - _coverage(fragments, supersample, points.dtype)[..., None]) * behind
+    image = linear_to_srgb(xp.clip(image, 0.0, 1.0))
+    return Rendering(image, fragments, normals, triangles, supersample)
 
 
 @lru_cache(maxsize=8)
@@ -164,5 +169,12 @@ def _samples(picture: Any, supersample: int) -> list[Any]:
     return [picture[..., i::s, j::s, :] for i in range(s) for j in range(s)]
 
 
+def _coverage(fragments: Fragments, supersample: int, dtype: Any) -> Any:
+    xp = array_namespace(fragments.triangle)
+    covered = xp.astype(fragments.triangle >= 0, dtype)
+    return _mean_of_samples(covered[..., None], supersample)[..., 0]
+
+
 def _mean_of_samples(picture: Any, supersample: int) -> Any:
-    return sum(_samples(picture, supersample)) / supersample**2
+    samples = _samples(picture, supersample)
+    return picture if supersample == 1 else sum(samples[1:], samples[0]) / supersample**2
