@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import zlib
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from mien.cli.inputs import expand, stem_of
 from mien.detect import DetectedFace
 from mien.errors import MissingLibrary, UnreadableInput
 from mien.image import save_png
+from mien.reconstruction import Reconstruction
 from tiny_face import tiny_code, tiny_face
 
 SIZE = 96
@@ -43,6 +45,8 @@ def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr("mien.reconstruction.load_model", lambda name: tiny_face())
     monkeypatch.setattr("mien.cli.models.model_names", lambda: ["anny"])
     monkeypatch.setattr("mien.detect.detect_faces", tiny_faces_in)
+    monkeypatch.setattr(Reconstruction, "overlay", partialmethod(Reconstruction.overlay, height=32))
+    monkeypatch.setattr(Reconstruction, "texture", partialmethod(Reconstruction.texture, size=64))
     return tmp_path
 
 

@@ -15,13 +15,14 @@ from mien.lighting import directional_light, studio_light, uniform_light
 from mien.morphable import MorphableModel
 from mien.render import render
 
-_CLAY = np.array([0.46, 0.47, 0.49], np.float32)
+_CLAY = np.array([0.60, 0.60, 0.61], np.float32)
 _BACKDROP = np.array([0.90, 0.91, 0.92], np.float32)
 _SUPERSAMPLE = 2
 _MARGIN = 0.15  # around the head, in parts of its larger side
 _WHOLE_SHARE = 0.75  # of the photograph; where the crop is larger, all is shown
 _FADE = 0.9, 1.06  # where the face ends, in parts of the way from its middle to the landmarks' oval
 _PORTRAIT_DISTANCE_MM = 1400.0
+_PORTRAIT_MARGIN, _PORTRAIT_SHARE = 0.06, 0.96  # above the crown and in all, in heights of the head with neck
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
@@ -89,12 +90,13 @@ def portrait(
     Returns:
         (height, 0.8 height, 3) float32, sRGB in [0, 1].
     """
-    low, high = model.identity_mean.min(axis=0), model.identity_mean.max(axis=0)
-    middle = (low + high) / 2
+    low, high = model.identity_mean[:, 1].min(), model.identity_mean[:, 1].max()
+    shown = _PORTRAIT_SHARE * (high - low)
+    middle = high + _PORTRAIT_MARGIN * (high - low) - shown / 2
     code = code.with_(
         rotation=np.array([0.0, np.radians(yaw_degrees), 0.0]),
-        translation=np.array([0.0, middle[1], _PORTRAIT_DISTANCE_MM]),
-        focal_px=np.float64(0.94 * height * _PORTRAIT_DISTANCE_MM / (high[1] - low[1])),
+        translation=np.array([0.0, middle, _PORTRAIT_DISTANCE_MM]),
+        focal_px=np.float64(height * _PORTRAIT_DISTANCE_MM / shown),
         illumination=studio_light().astype(np.float64),
     )
     size = round(0.8 * height), height

@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args=arguments,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
     )
-    sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes of no encoding
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # file names may hold bytes of no encoding
     try:
         with _ended_like_ctrl_c():
             status = command.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from tyro.conf import Positional, arg, subcommand
 
 from mien import assets
 from mien.cli.status import Status
+from mien.cli.terminal import show
 
 _SUFFIX = ".safetensors"
 
@@ -28,14 +30,13 @@ class List:
 
     def run(self) -> int:
         """Prints name, size, licence and provenance of each."""
-        from rich.console import Console
         from rich.table import Table
 
         table = Table("model", "size", "licence", "made from", box=None, header_style="bold")
         for name in model_names():
             asset = assets.catalogue()[name + _SUFFIX]
             table.add_row(name, _size(asset.file), asset.licence, asset.provenance)
-        Console().print(table, markup=False)
+        show(table)
         return Status.DONE
 
 
@@ -52,10 +53,7 @@ class Info:
 
     def run(self) -> int:
         """Prints what is known of the model, after checking its file."""
-        import sys
-
         import numpy as np
-        from rich.console import Console
         from rich.table import Table
 
         from mien.morphable import load_model
@@ -86,7 +84,7 @@ class Info:
             "made by": asset.command,
         }.items():
             table.add_row(key, value)
-        Console().print(table, markup=False)
+        show(table)
         return Status.DONE
 
 

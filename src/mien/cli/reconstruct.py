@@ -14,6 +14,7 @@ from tyro.conf import Positional, arg
 from mien.cli.inputs import expand, is_face_file
 from mien.cli.results import Results
 from mien.cli.status import Status
+from mien.cli.terminal import show
 from mien.errors import MienError, MissingLibrary, NoFace, UnreadableInput
 
 if TYPE_CHECKING:
@@ -151,6 +152,11 @@ class _Outcome:
     status: Status = Status.DONE
     there_before: bool = False
 
+    @property
+    def done(self) -> bool:
+        """Whether its results are there."""
+        return self.status == Status.DONE
+
 
 @contextmanager
 def _progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
@@ -202,23 +208,17 @@ def _summarise(outcomes: list[_Outcome], folder: Path) -> None:
 
 
 def _print_table(outcomes: list[_Outcome], folder: Path) -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console()
     if len(outcomes) <= _TABLE_ROWS:
         table = Table("input", "faces", "results", box=None, header_style="bold")
         for outcome in outcomes:
             if isinstance(outcome.item, Path):
-                result = "\n".join(escape(str(path)) for path in outcome.files)
+                result = "\n".join(map(str, outcome.files))
                 result = result or ("there before" if outcome.there_before else "none, see above")
-                table.add_row(escape(str(outcome.item)), str(outcome.faces or "-"), result)
-        console.print(table)
-    failed = sum(outcome.status != Status.DONE for outcome in outcomes)
-    faces = sum(outcome.faces for outcome in outcomes)
-    console.print(
-        f"{faces} faces from {len(outcomes)} inputs in {escape(str(folder))}"
-        + (f", {failed} inputs without results" if failed else ""),
-        highlight=False,
-    )
+                table.add_row(Text(str(outcome.item)), str(outcome.faces or "-"), Text(result))
+        show(table)
+    faces, failed = sum(outcome.faces for outcome in outcomes), sum(not outcome.done for outcome in outcomes)
+    lost = f"; {failed} without results" if failed else ""
+    show(f"{faces} new faces from {len(outcomes)} inputs in {folder}{lost}")

@@ -1,0 +1,45 @@
+# What a new user types: `make demo`, `make test`. All happens in a virtual environment; nothing else is touched.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+INSTALL = rm -rf build && $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint gallery accuracy benchmarks clean
+
+demo: $(BIN)/python
+	$(INSTALL) .
+	$(BIN)/mien reconstruct examples/astronaut.jpg -o mien-out --overwrite
+	@echo
+	@echo "The picture to look at: $(CURDIR)/mien-out/astronaut.overlay.png"
+	@echo "The 3D face:            $(CURDIR)/mien-out/astronaut.glb"
+	@echo "The face code:          $(CURDIR)/mien-out/astronaut.face.json"
+
+test: $(BIN)/python
+	$(INSTALL) '.[test]'
+	$(BIN)/python -m pytest
+
+lint: $(BIN)/python
+	$(INSTALL) '.[dev]'
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+gallery: $(BIN)/python
+	$(INSTALL) .
+	$(BIN)/python tools/make_gallery.py
+
+accuracy: $(BIN)/python
+	$(INSTALL) .
+	for file in benchmarks/accuracy_photos.py benchmarks/accuracy_identity.py benchmarks/accuracy_geometry.py; \
+	do $(BIN)/python $$file || exit 1; done
+
+benchmarks: $(BIN)/python
+	$(INSTALL) '.[bench]'
+	for file in $(filter-out benchmarks/accuracy_%,$(wildcard benchmarks/*.py)); \
+	do $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) build mien-out
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
