@@ -59,7 +59,7 @@ def _report(
         rows.append([name, str(score.heads), target, *(f"{v:.3f}" for v in values)])
     about = (
         f"{model}, {options.set} set of {options.heads} heads; face found in {accuracy.found:.0%}; "
-        f"{accuracy.fit_ms:.0f} ms a fit, {threads()}"
+        f"{accuracy.fit_ms:.0f} ms of processor time a fit, {threads()}"
     )
     data = {name: asdict(score) for name, score in scores.items()}
     data |= {"found": accuracy.found, "fit_ms": accuracy.fit_ms, "set": options.set, "model": model}

@@ -40,7 +40,7 @@ def main() -> None:
         rmse = [f"{r[key]:.4f}" for key in ("rmse_mean", "rmse_median")]
         ms = [f"{r['ms'][key]:.1f}" for key in ("detect", "landmarks", "pixels", "polish", "total")]
         rows.append([name, str(r["photos"]), f"{r['found']:.2%}", *percent, *rmse, *ms])
-    about = f"{fit.model.id}, medians of ms a face over {TIMED - 1} photographs, {threads()}"
+    about = f"{fit.model.id}; median ms of processor time a face over {TIMED - 1} photographs, {threads()}"
     show(Report(about, COLUMNS, rows, {"folders": results, "model": fit.model.id}), options.out)
 
 

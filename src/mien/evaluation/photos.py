@@ -143,9 +143,10 @@ def photometric_error(model: MorphableModel, code: FaceCode, image: np.ndarray, 
 def stage_times(
     fitter: Fitter, detections: Detections, load: Callable[[int], np.ndarray], numbers: Iterable[int]
 ) -> dict[str, float]:
-    """Median milliseconds a face of each stage: detection, landmarks, pixels, polish, and their sum.
+    """Median milliseconds of processor time a face, by stage: detection, landmarks, pixels, polish, their sum.
 
-    Pixels and polish are what a fit takes longer with them than without, face by face.
+    Processor time of all threads added up: what one core needs, whatever else the machine does. Pixels and polish
+    are what a fit takes longer with them than without, face by face.
     """
     rows = []
     for i in numbers:
@@ -154,9 +155,9 @@ def stage_times(
         call = {"expected_expression": detections.blendshapes[i]}
         took = []
         for options in ({"image": None}, {"image": image, "polish": False}, {"image": image}):
-            start = time.perf_counter()
+            start = time.process_time()
             fitter(detections.landmarks_px[i], size, **options, **call)
-            took.append(1e3 * (time.perf_counter() - start))
+            took.append(1e3 * (time.process_time() - start))
         rows.append([detections.milliseconds[i], took[0], took[1] - took[0], took[2] - took[1]])
     median = np.median(rows[1:] if len(rows) > 1 else rows, axis=0)  # the first face warms up
     stages = dict(zip(("detect", "landmarks", "pixels", "polish"), map(float, median), strict=True))
