@@ -143,10 +143,10 @@ def photometric_error(model: MorphableModel, code: FaceCode, image: np.ndarray, 
 def stage_times(
     fitter: Fitter, detections: Detections, load: Callable[[int], np.ndarray], numbers: Iterable[int]
 ) -> dict[str, float]:
-    """Median milliseconds of processor time a face, by stage: detection, landmarks, pixels, polish, their sum.
+    """Median milliseconds of processor time a face: detection, landmarks, pixels, polish, and their sum.
 
-    Processor time of all threads added up: what one core needs, whatever else the machine does. Pixels and polish
-    are what a fit takes longer with them than without, face by face.
+    The time of all threads added up: what one core needs, whatever else the machine does. Pixels and polish are
+    what a fit takes longer with them than without, face by face.
     """
     rows = []
     for i in numbers:
