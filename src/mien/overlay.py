@@ -15,8 +15,9 @@ from mien.lighting import directional_light, studio_light, uniform_light
 from mien.morphable import MorphableModel
 from mien.render import render
 
-_CLAY = np.array([0.60, 0.60, 0.61], np.float32)
-_BACKDROP = np.array([0.90, 0.91, 0.92], np.float32)
+_CLAY = np.array([0.50, 0.505, 0.515], np.float32)
+BACKDROP = np.array([0.90, 0.91, 0.92], np.float32)
+"""sRGB behind what stands before nothing."""
 _SUPERSAMPLE = 2
 _MARGIN = 0.15  # around the head, in parts of its larger side
 _WHOLE_SHARE = 0.75  # of the photograph; where the crop is larger, all is shown
@@ -57,7 +58,7 @@ def photo_panels(
     code = face.code.with_(focal_px=face.code.focal_px * scale)
     principal_px = (face.principal_px - [left, top]) * scale
     if image is None:
-        photo = np.broadcast_to(_BACKDROP, (height, size[0], 3))
+        photo = np.broadcast_to(BACKDROP, (height, size[0], 3))
     else:
         photo = _resized(image[top:bottom, left:right], size)
 
@@ -69,11 +70,12 @@ def photo_panels(
     clay = np.broadcast_to(_CLAY, model.albedo_mean.shape)
     geometry = over_photo(albedo=clay, illumination=_clay_light())
     coloured = over_photo()
-    if image is not None and is_grey(image):
+    if image is None:
+        return [geometry, coloured]
+    if is_grey(image):
         coloured = np.repeat(linear_to_srgb(srgb_to_linear(coloured) @ _LUMINANCE)[..., None], 3, axis=-1)
     shown = _face_share(model, code, size, principal_px)
-    panels = [geometry, shown * coloured + (1 - shown) * photo]
-    return panels if image is None else [photo, *panels]
+    return [photo, geometry, shown * coloured + (1 - shown) * photo]
 
 
 def portrait(
@@ -90,17 +92,25 @@ def portrait(
     Returns:
         (height, 0.8 height, 3) float32, sRGB in [0, 1].
     """
-    low, high = model.identity_mean[:, 1].min(), model.identity_mean[:, 1].max()
-    shown = _PORTRAIT_SHARE * (high - low)
-    middle = high + _PORTRAIT_MARGIN * (high - low) - shown / 2
+    low, high = model.identity_mean.min(axis=0), model.identity_mean.max(axis=0)
+    tall = high[1] - low[1]
+    shown = _PORTRAIT_SHARE * tall
+    yaw = np.radians(yaw_degrees)
+    axis_z = (low[2] + high[2]) / 2
     code = code.with_(
-        rotation=np.array([0.0, np.radians(yaw_degrees), 0.0]),
-        translation=np.array([0.0, middle, _PORTRAIT_DISTANCE_MM]),
+        rotation=np.array([0.0, yaw, 0.0]),
+        translation=np.array(
+            [
+                -np.sin(yaw) * axis_z,
+                high[1] + _PORTRAIT_MARGIN * tall - shown / 2,
+                _PORTRAIT_DISTANCE_MM + np.cos(yaw) * axis_z,
+            ]
+        ),
         focal_px=np.float64(height * _PORTRAIT_DISTANCE_MM / shown),
         illumination=studio_light().astype(np.float64),
     )
     size = round(0.8 * height), height
-    return render(model, code, size, supersample=_SUPERSAMPLE, background=_BACKDROP).image
+    return render(model, code, size, supersample=_SUPERSAMPLE, background=BACKDROP).image
 
 
 def beside(panels: list[np.ndarray]) -> np.ndarray:
