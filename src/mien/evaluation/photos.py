@@ -145,8 +145,8 @@ def stage_times(
 ) -> dict[str, float]:
     """Median milliseconds of processor time a face: detection, landmarks, pixels, polish, and their sum.
 
-    The time of all threads added up: what one core needs, whatever else the machine does. Pixels and polish are
-    what a fit takes longer with them than without, face by face.
+    The time of all threads added up: what one core needs, whatever else the machine does. Pixels and polish
+    are what a fit takes longer with them than without, face by face.
     """
     rows = []
     for i in numbers:
