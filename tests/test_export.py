@@ -72,7 +72,7 @@ class PlainReader:
 
 
 def corner_positions(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """(T, 9) corners of the triangles, sorted by triangle, so that meshes compare whatever their numbering."""
+    """(T, 9) corners of the triangles in one order, so that meshes compare whatever their numbering."""
     corners = np.asarray(vertices, np.float64)[triangles].reshape(-1, 9)
     return corners[np.lexsort(corners.round(3).T)]
 

@@ -1,4 +1,4 @@
-"""`numba.njit` for explicit signatures: compiled once, and kept on disk where some folder can be written to."""
+"""`numba.njit` for explicit signatures: compiled once, kept on disk where some folder can be written to."""
 
 from __future__ import annotations
 

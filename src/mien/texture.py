@@ -28,7 +28,10 @@ from mien.raster import NEAR_MM, rasterize
 
 _DARKEST = 1e-3  # linear light below which colours are one, so that their logarithms stay bounded
 _GRAZING = 0.15  # cosine between normal and view at which the photo says nothing any more
-_STEPS = 4096
+_SHELTER = math.log(
+    0.6
+)  # how much less light reaches eyes and teeth than the fit, which has no shadows, says
+_STEPS = 4096  # of tables
 
 
 def project_texture(
@@ -60,6 +63,7 @@ def project_texture(
     vertices = model.vertices(code.identity, code.expression)
     normals = rotate(vertex_normals(vertices, model.triangles), code.rotation)
     log_light = _log_light(shading(normals, code.illumination), mode)
+    log_light += _SHELTER * layout.regions.sheltered[:, None]
     log_albedo = np.log(np.maximum(model.albedo(code.albedo), _DARKEST))
     base = layout.on_detail(log_albedo)
     lit = layout.on_base(log_light)
@@ -73,9 +77,9 @@ def project_texture(
     else:
         ratio = np.minimum(ratio, 0.35 * np.tanh(ratio / 0.35))  # a highlight is no skin colour
     seen = layout.feathered(seen)
-    smooth, trust = _spread(layout, ratio, seen)
-    seen *= layout.on_base(trust[:, None])[:, 0]
-    complete(layout.mirrored_px, layout.number, ratio, layout.on_base(smooth), seen, base)
+    spread = layout.on_base(_spread(layout, ratio, seen))
+    seen *= spread[:, 3]
+    complete(layout.mirrored_px, layout.number, ratio, spread, seen, base)
     return layout.picture(base)
 
 
@@ -125,11 +129,8 @@ def _sample(
     count = len(layout.triangle)
     colour, seen = np.empty((count, 3), np.float32), np.empty(count, np.float32)
     intrinsics = np.array([focal, *principal], np.float32)
-    facing = layout.on_base(facing[:, None])[:, 0]
-    sample(
-        layout.on_base(points), facing, layout.texel_part, intrinsics, picture, depth, part, _GRAZING,
-        colour, seen,
-    )  # fmt: skip
+    surface = layout.on_base(np.concatenate([points, facing[:, None]], axis=1))
+    sample(surface, layout.texel_part, intrinsics, picture, depth, part, _GRAZING, colour, seen)
     return colour, seen
 
 
@@ -165,11 +166,11 @@ def _log_linear_table() -> np.ndarray:
     return np.log(np.maximum(srgb_to_linear(srgb), _DARKEST)).astype(np.float32)
 
 
-def _spread(layout: _Layout, ratio: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The smooth part of the ratio at every base vertex (V, 3), and how far to trust each vertex (V,).
+def _spread(layout: _Layout, ratio: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """At every base vertex the smooth part of the ratio, and how far the photo is to be trusted: (V, 4).
 
-    A membrane over the mesh: close to the photo where it is seen, to the mirrored side where only that is,
-    and as flat as possible between.
+    The smooth part is a membrane over the mesh: close to the photo where it is seen, to the mirrored side
+    where only that is, and as flat as possible between.
     """
     total, weight = layout.gather(ratio, seen)
     mean = total / np.maximum(weight, 1e-6)[:, None]
@@ -178,12 +179,14 @@ def _spread(layout: _Layout, ratio: np.ndarray, seen: np.ndarray) -> tuple[np.nd
     trust = _trust(layout, mean - tone)
     own = seen_share * trust
     mirrored = 0.3 * (1 - own) * own[layout.mirror]
-    drawn = 0.05 * layout.regions.skin
+    sheltered = layout.regions.sheltered
+    expected = np.where(sheltered[:, None], tone.mean(), tone)
+    drawn = 0.05 * np.where(sheltered, 1.0, layout.regions.skin)
     pull = own + mirrored + drawn + 1e-3
-    target = own[:, None] * mean + mirrored[:, None] * mean[layout.mirror] + drawn[:, None] * tone
+    target = own[:, None] * mean + mirrored[:, None] * mean[layout.mirror] + drawn[:, None] * expected
     system = sparse.diags(pull) + 0.3 * layout.laplacian
     factor = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
-    return factor.solve(target.astype(np.float64)).astype(np.float32), trust.astype(np.float32)
+    return np.concatenate([factor.solve(target.astype(np.float64)), trust[:, None]], axis=1)
 
 
 def _skin_tone(layout: _Layout, mean: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -207,7 +210,7 @@ def _trust(layout: _Layout, difference: np.ndarray) -> np.ndarray:
     squared = (strength / 0.8) ** 2 + (tint**2).sum(axis=1) / 0.25**2
     trust = layout.regions.anything + (1 - layout.regions.anything) / (1 + squared**2)
     for _ in range(2):
-        trust = layout.smoothing @ trust
+        trust = np.minimum(trust, layout.smoothing @ trust)
     return trust
 
 
@@ -219,11 +222,13 @@ class _Regions:
         cheeks: skin that is rarely covered.
         anything: where the photo is trusted, whatever it shows.
         skin: skin without hair, which must not get the colour of hair beside it.
+        sheltered: bool, what is not skin: eyes, teeth and tongue.
     """
 
     cheeks: np.ndarray
     anything: np.ndarray
     skin: np.ndarray
+    sheltered: np.ndarray
 
     @classmethod
     def of(cls, model: MorphableModel) -> _Regions:
@@ -237,6 +242,7 @@ class _Regions:
             cheeks=skin * (x < 50) * (y > -55) * (y < -8) * (z > -30) * 1.0,
             anything=np.where(skin, np.maximum(core, scalp), 1.0),
             skin=skin * (1 - scalp),
+            sheltered=~skin,
         )
 
 
@@ -310,7 +316,7 @@ class _Layout:
 
     def feathered(self, weight: np.ndarray) -> np.ndarray:
         """(N,) weights that fall to zero smoothly, inside of where they fell before."""
-        radius = max(self.size // 170, 1)
+        radius = max(self.size // 400, 1)
         picture = weight[self.nearest]
         picture = cv2.erode(picture, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8))
         for _ in range(2):

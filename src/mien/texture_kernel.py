@@ -30,13 +30,12 @@ def interpolate(triangle, barycentric, corners, attribute, out):
             )
 
 
-@compiled(types.void(_f2, _f1, _i1, _f1, _f3, _f2, _i2, _float, _texels, types.float32[::1]), **_fast)
-def sample(points, facing, part, camera, picture, depth, nearest_part, grazing, colour, seen):
+@compiled(types.void(_f2, _i1, _f1, _f3, _f2, _i2, _float, _texels, types.float32[::1]), **_fast)
+def sample(points, part, camera, picture, depth, nearest_part, grazing, colour, seen):
     """What the picture shows at points of the surface, and how well.
 
     Args:
-        points: (N, 3) millimetres, camera frame.
-        facing: (N,) cosine between the normal and the direction to the camera.
+        points: (N, 4) millimetres, camera frame, and the cosine between normal and direction to the camera.
         part: (N,) part of the model they are on.
         camera: (3,) focal length and principal point of this picture, pixels.
         picture: (H, W, C) any quantity that may be interpolated.
@@ -53,7 +52,7 @@ def sample(points, facing, part, camera, picture, depth, nearest_part, grazing, 
         seen[n] = 0
         for c in range(picture.shape[2]):
             colour[n, c] = 0
-        slant = facing[n]
+        slant = points[n, 3]
         if slant <= grazing or not (x >= 0 and y >= 0 and x < width - 1 and y < height - 1):
             continue
         column, row = int(x), int(y)
@@ -96,7 +95,7 @@ def complete(places, index, value, smooth, seen, out):
         places: (N, 2) column and row of each texel's partner, pixel centres at + 0.5; negative without one.
         index: (S, S) number of the texel at each pixel, -1 where there is none.
         value: (N, C) of the texels; the details are its differences from the smooth values.
-        smooth: (N, C).
+        smooth: (N, C or more); further columns are not read.
         seen: (N,) weights in [0, 1].
     """
     size, channels = index.shape[0], value.shape[1]

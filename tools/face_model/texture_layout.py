@@ -12,17 +12,17 @@ from scipy.sparse.csgraph import connected_components
 _STRIP = 0.26
 """Height of the strip below the head's chart, for all other charts."""
 _MARGIN = 0.008
-_MAGNIFIED = {1: 4.0, 2: 4.0}
-"""How much more resolution parts get than their area in the strip, by number."""
+_MAGNIFIED = {1: 4.0, 2: 4.0, 3: 2.0, 4: 2.0}
+"""How much finer than by their area eyes and teeth are drawn, by number of the part."""
 
 
 def lay_out(
     vertices: np.ndarray, triangles: np.ndarray, part: np.ndarray, uv: np.ndarray, uv_triangles: np.ndarray
 ) -> np.ndarray:
-    """New texture coordinates with the package's charts, moved, turned and stretched: (U, 2) float32 in [0, 1].
+    """New texture coordinates: the package's charts moved, turned and stretched, (U, 2) float32 in [0, 1].
 
-    The largest chart, the head's, is turned upright and stretched smoothly, so that from its middle line and its
-    chin outward resolution falls. The others are put on shelves below it, scaled to their area on the head.
+    The largest chart, the head's, is turned upright and stretched smoothly: from its middle line and its chin
+    outward resolution falls. The others are put on shelves below it, scaled to their area on the head.
 
     Args:
         vertices: (V, 3) millimetres, model frame.

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pygltflib as gltf
 
 _METRES_PER_MM = 1e-3
-_STILL_MM = 1e-5  # a vertex that a target moves less stays: 52 such errors add up to half a micrometre
-_STILL_NORMAL = 1e-3  # radians
+_STILL_MM = 1e-4  # a vertex that a target moves less stays: ten such errors add up to a micrometre
+_STILL_NORMAL = 5e-3  # radians
 _FLOAT, _USHORT, _UINT = 5126, 5123, 5125
 _VERTEX_DATA, _INDEX_DATA = 34962, 34963
 
