@@ -10,11 +10,6 @@ numbers and depth, and reads both back.
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")
-os.environ.setdefault("LP_NUM_THREADS", "1")
-
 import time
 from collections.abc import Callable
 

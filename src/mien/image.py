@@ -34,7 +34,7 @@ FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
 def srgb_to_linear(srgb: Any) -> Any:
     """Decodes sRGB (IEC 61966-2-1): (...) in [0, 1] to (...) linear light in [0, 1]. NumPy or torch."""
     xp = array_namespace(srgb)
-    power = ((xp.clip(srgb, min=0.04045) + 0.055) / 1.055) ** 2.4
+    power = ((xp.where(srgb > 0.04045, srgb, 0.04045) + 0.055) / 1.055) ** 2.4
     return xp.where(srgb <= 0.04045, srgb / 12.92, power)
 
 
@@ -44,7 +44,7 @@ def linear_to_srgb(linear: Any) -> Any:
     Does not clip. The clip inside keeps the root's infinite slope at 0 out of the gradient.
     """
     xp = array_namespace(linear)
-    root = 1.055 * xp.clip(linear, min=0.0031308) ** (1 / 2.4) - 0.055
+    root = 1.055 * xp.where(linear > 0.0031308, linear, 0.0031308) ** (1 / 2.4) - 0.055
     return xp.where(linear <= 0.0031308, 12.92 * linear, root)
 
 

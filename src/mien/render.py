@@ -142,12 +142,8 @@ def render_mesh(
         weights = barycentric(points, triangles, fragments)
         fragments = Fragments(fragments.triangle, weights, fragments.depth)
     radiance = xp.asarray(albedo, device=device(points)) * shading(normals, illumination)
-    image = interpolate(xp.astype(radiance, points.dtype, copy=False), triangles, fragments)
-    image = _mean_of_samples(image, supersample)
-    if background is not None:
-        behind = srgb_to_linear(xp.asarray(background, dtype=points.dtype, device=device(points)))
-        image = image + (1 - _coverage(fragments, supersample, points.dtype)[..., None]) * behind
-    image = linear_to_srgb(xp.clip(image, 0.0, 1.0))
+    seen = interpolate(xp.astype(radiance, points.dtype, copy=False), triangles, fragments)
+    image = _over_background(seen, fragments, supersample, background)
     return Rendering(image, fragments, normals, triangles, supersample)
 
 
@@ -157,6 +153,19 @@ def incidence(model: MorphableModel) -> Any:
     xp = array_namespace(model.triangles)
     table = incident_triangles(_host(model.triangles), model.identity_mean.shape[0])
     return xp.asarray(table, device=device(model.triangles))
+
+
+def _over_background(radiance: Any, fragments: Fragments, supersample: int, background: Any) -> Any:
+    """(..., H s, W s, 3) linear radiance to the (..., H, W, 3) picture in sRGB."""
+    xp = array_namespace(radiance)
+    behind = [0.0, 0.0, 0.0] if background is None else background
+    behind = xp.asarray(behind, dtype=radiance.dtype, device=device(radiance))
+    if supersample == 1:
+        covered = (fragments.triangle >= 0)[..., None]
+        return xp.where(covered, linear_to_srgb(xp.where(radiance < 1, radiance, 1.0)), behind)
+    share = _coverage(fragments, supersample, radiance.dtype)[..., None]
+    mixed = _mean_of_samples(radiance, supersample) + (1 - share) * srgb_to_linear(behind)
+    return linear_to_srgb(xp.where(mixed < 1, mixed, 1.0))
 
 
 def _host(array: Any) -> Any:
