@@ -92,7 +92,7 @@ def align_surface(
         scan_points: (N, 3) millimetres.
         start: from the mesh's frame to the scan's.
         with_scale: whether the scale may vary.
-        iterations: at most; ends when no point moves by more than a hundredth of a millimetre.
+        iterations: at most; ends when no point moves by more than 0.03 mm.
     """
     back = start.inverse  # the points move, so that the tree of boxes is built once
     for _ in range(iterations):
@@ -114,7 +114,7 @@ def align_surface(
             turn @ back.rotation,
             grow * turn @ (back.translation - centre) + centre + step[3:6],
         )
-        if np.abs(back(scan_points) - points).max() < 1e-2 * back.scale:
+        if np.abs(back(scan_points) - points).max() < 0.03 * back.scale:
             break
     return back.inverse
 
