@@ -1,6 +1,9 @@
 """The pipeline on the example photograph, and what its result can do."""
 
 import pickle
+import re
+import runpy
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +21,8 @@ from mien.reconstruction import Reconstruction, reconstruct, reopen
 from mien.render import render
 from tiny_face import tiny_code, tiny_face
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
+ROOT = Path(__file__).parents[1]
+EXAMPLE, README = ROOT / "examples" / "astronaut.jpg", ROOT / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +181,35 @@ def test_public_names():
     assert set(mien.__all__) == set(mien._HOME_OF)
     with pytest.raises(AttributeError, match="no attribute 'magic'"):
         _ = mien.magic
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch) -> Path:
+    """An empty working folder with the examples in it."""
+    (tmp_path / "examples").symlink_to(EXAMPLE.parent)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lesson"])
+    return tmp_path
+
+
+def made_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "lesson, makes",
+    [
+        ("01_reconstruct.py", {f"mien-out/face0.{s}" for s in ("glb", "face.json", "overlay.png")}),
+        ("02_change_the_expression.py", {"looks.png"}),
+        ("03_turn_and_relight.py", {"turned.png"}),
+    ],
+)
+def test_lessons_run(lesson, makes, elsewhere):
+    runpy.run_path(str(EXAMPLE.with_name(lesson)))
+    assert made_in(elsewhere) == makes
+
+
+def test_the_python_of_the_readme_runs(elsewhere, capsys):
+    (program,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    exec(compile(program, "README.md", "exec"), {})
+    assert {"wow.png", "back.png", "mien-out/astronaut.glb", "mien-out/astronaut.obj"} <= made_in(elsewhere)

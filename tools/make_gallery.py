@@ -1,6 +1,6 @@
 """Contact sheets of reconstructed faces: photograph | geometry | reconstruction | neutral portrait | smile.
 
-python tools/make_gallery.py                                       the sheets of docs/gallery
+python tools/make_gallery.py                                       all pictures of docs/gallery
 python tools/make_gallery.py --with-photos --out DIR PHOTO...      any photographs, for one's own eyes
 
 Only what is rendered is shown, before a plain backdrop, except of the example photograph and `--with-photos`.
@@ -28,7 +28,37 @@ EXAMPLE = ROOT / "examples" / "astronaut.jpg"
 SMILE = {"mouthSmile": 0.9, "mouthUpperUp": 0.3, "cheekSquint": 0.5, "eyeSquint": 0.3, "mouthDimple": 0.3}
 """Coefficients of both sides."""
 
-CHOICE = ()
+CHOICE = [
+    f"cc0/{number:03}.jpg"
+    for number in (
+        1,
+        2,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+        10,
+        11,
+        13,
+        14,
+        15,
+        16,
+        18,
+        19,
+        20,
+        22,
+        23,
+        25,
+        28,
+        30,
+        31,
+        33,
+        34,
+        37,
+    )
+]
 
 
 def row(face: mien.Reconstruction, label: str, height: int, with_photo: bool) -> np.ndarray:
@@ -89,6 +119,9 @@ def main() -> None:
     options = parser.parse_args()
     photos = options.photos or [EXAMPLE, *(SHARED / name for name in CHOICE)]
     options.out.mkdir(parents=True, exist_ok=True)
+    if not options.photos:
+        picture = mien.reconstruct(EXAMPLE)[0].overlay(400)
+        write_whole(options.out / "overlay.jpg", jpeg_bytes(picture))
     for number, sheet in enumerate(sheets(photos, options.height, options.rows, options.with_photos), 1):
         write_whole(options.out / f"sheet{number}.jpg", jpeg_bytes(sheet, quality=88))
         print(options.out / f"sheet{number}.jpg", flush=True)
