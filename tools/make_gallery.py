@@ -28,37 +28,8 @@ EXAMPLE = ROOT / "examples" / "astronaut.jpg"
 SMILE = {"mouthSmile": 0.9, "mouthUpperUp": 0.3, "cheekSquint": 0.5, "eyeSquint": 0.3, "mouthDimple": 0.3}
 """Coefficients of both sides."""
 
-CHOICE = [
-    f"cc0/{number:03}.jpg"
-    for number in (
-        1,
-        2,
-        4,
-        5,
-        6,
-        7,
-        8,
-        9,
-        10,
-        11,
-        13,
-        14,
-        15,
-        16,
-        18,
-        19,
-        20,
-        22,
-        23,
-        25,
-        28,
-        30,
-        31,
-        33,
-        34,
-        37,
-    )
-]
+CHOICE = "1 2 4 5 6 7 8 9 10 11 13 14 15 16 18 19 20 22 23 25 28 30 31 33 34 37".split()
+"""Numbers of CC0 portraits, as varied as possible."""
 
 
 def row(face: mien.Reconstruction, label: str, height: int, with_photo: bool) -> np.ndarray:
@@ -117,7 +88,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=9, help="a sheet")
     parser.add_argument("--with-photos", action="store_true", help="show every photograph")
     options = parser.parse_args()
-    photos = options.photos or [EXAMPLE, *(SHARED / name for name in CHOICE)]
+    photos = options.photos or [EXAMPLE, *(SHARED / "cc0" / f"{number:0>3}.jpg" for number in CHOICE)]
     options.out.mkdir(parents=True, exist_ok=True)
     if not options.photos:
         picture = mien.reconstruct(EXAMPLE)[0].overlay(400)
