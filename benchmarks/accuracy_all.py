@@ -1,0 +1,51 @@
+"""Every accuracy figure of docs/accuracy.md in one run: measures, keeps the JSON, and renews the page's tables.
+
+OMP_NUM_THREADS=1 python benchmarks/accuracy_all.py
+OMP_NUM_THREADS=1 python benchmarks/accuracy_all.py geometry identity
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "accuracy.md"
+RUNS = {
+    "geometry": ["accuracy_geometry.py", "--set", "test", "--heads", "100"],
+    "geometry_by_area": ["accuracy_geometry.py", "--set", "test", "--heads", "100", "--by-area"],
+    "photos": ["accuracy_photos.py"],
+    "identity": ["accuracy_identity.py"],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", help=f"which of {', '.join(RUNS)}; all if none is named")
+    names = parser.parse_args().names or list(RUNS)
+    if unknown := set(names) - set(RUNS):
+        parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
+    for name in names:
+        script, *options = RUNS[name]
+        out = PAGE.parent / "accuracy" / name
+        subprocess.run([sys.executable, HERE / script, *options, "--out", out], check=True)
+        PAGE.write_text(_with_table(PAGE.read_text(), name, out.with_suffix(".md").read_text()))
+        out.with_suffix(".md").unlink()  # the page has it
+
+
+def _with_table(page: str, name: str, table: str) -> str:
+    """The page with what stands between the marks of that name replaced."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    found = re.search(re.escape(begin) + ".*?" + re.escape(end), page, re.DOTALL)
+    if found is None:
+        raise ValueError(f"{PAGE}: has no marks {begin.strip()} and {end}")
+    return page[: found.start()] + begin + "\n" + table + "\n" + end + page[found.end() :]
+
+
+if __name__ == "__main__":
+    main()
