@@ -1,4 +1,4 @@
-"""Every accuracy figure of docs/accuracy.md in one run: measures, keeps the JSON, and renews the page's tables.
+"""Every accuracy figure of docs/accuracy.md in one run: measures, keeps the JSON, renews the tables.
 
 OMP_NUM_THREADS=1 python benchmarks/accuracy_all.py
 OMP_NUM_THREADS=1 python benchmarks/accuracy_all.py geometry identity
