@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from typing import Any
@@ -114,7 +115,9 @@ class MorphableModel:
     def layout(self) -> CodeLayout:
         """Lengths of the parts of this model's codes."""
         return CodeLayout(
-            self.identity_components.shape[0], self.expression_components.shape[0], self.albedo_components.shape[0]
+            self.identity_components.shape[0],
+            self.expression_components.shape[0],
+            self.albedo_components.shape[0],
         )
 
     def vertices(self, identity: Any, expression: Any) -> Any:
@@ -140,7 +143,7 @@ class MorphableModel:
         return xp.clip(xp.exp(value) if self.albedo_is_log else value, 0.0, 1.0)
 
     def to(self, like: Any) -> MorphableModel:
-        """This model with its arrays in the library and on the device of the array `like` (NumPy or torch)."""
+        """This model with its arrays in the library and on the device of `like` (NumPy or torch)."""
         return _to(self, array_namespace(like), device(like))
 
 
@@ -149,9 +152,10 @@ def _combine(coefficients: Any, components: Any) -> Any:
     count = coefficients.shape[-1]
     if count > components.shape[0]:
         raise ValueError(f"{count} coefficients for a model with {components.shape[0]} components")
-    flat = xp.reshape(components[:count], (count, -1))
-    combined = xp.matmul(coefficients[..., None, :], flat)
-    return xp.reshape(combined, (*coefficients.shape[:-1], *components.shape[1:]))
+    batch, shape = coefficients.shape[:-1], components.shape[1:]
+    rows = xp.reshape(coefficients, (math.prod(batch), count))
+    columns = xp.reshape(components[:count], (count, math.prod(shape)))
+    return xp.reshape(xp.matmul(rows, columns), (*batch, *shape))
 
 
 def _to(value: Any, xp: Any, where: Any) -> Any:

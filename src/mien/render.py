@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, reduce
 from typing import Any
 
@@ -83,6 +83,8 @@ def render(
     """
     if code.model != model.id:
         raise ValueError(f"the code belongs to model {code.model}, not to {model.id}")
+    if not detail:
+        model = base_only(model)
     vertices = model.vertices(code.identity, code.expression)
     normals = vertex_normals(vertices, model.triangles, incidence(model))
     albedo = model.albedo(code.albedo) if albedo is None else albedo
@@ -145,6 +147,19 @@ def render_mesh(
     seen = interpolate(xp.astype(radiance, points.dtype, copy=False), triangles, fragments)
     image = _over_background(seen, fragments, supersample, background)
     return Rendering(image, fragments, normals, triangles, supersample)
+
+
+@lru_cache(maxsize=8)
+def base_only(model: MorphableModel) -> MorphableModel:
+    """The model with the albedo of its base vertices alone, which come first."""
+    count = model.identity_mean.shape[0]
+    return replace(
+        model,
+        albedo_mean=model.albedo_mean[:count],
+        albedo_components=array_namespace(model.albedo_components).asarray(
+            model.albedo_components[:, :count], copy=True
+        ),
+    )
 
 
 @lru_cache(maxsize=8)
