@@ -30,8 +30,7 @@ gallery: $(BIN)/python
 
 accuracy: $(BIN)/python
 	$(INSTALL) .
-	for file in benchmarks/accuracy_photos.py benchmarks/accuracy_identity.py benchmarks/accuracy_geometry.py; \
-	do $(BIN)/python $$file || exit 1; done
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/accuracy_all.py
 
 benchmarks: $(BIN)/python
 	$(INSTALL) '.[bench]'

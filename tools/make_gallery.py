@@ -36,8 +36,6 @@ def row(face: mien.Reconstruction, label: str, height: int, with_photo: bool) ->
     """One face's panels side by side, (height, W, 3)."""
     width = round(0.8 * height)
     panels = photo_panels(face.model, face.face, face.image if with_photo else None, height)
-    if not with_photo:
-        panels.insert(0, np.broadcast_to(BACKDROP, (height, width, 3)))
     neutral = face.neutral()
     smile = {name + side: value for name, value in SMILE.items() for side in ("Left", "Right")}
     panels += [neutral.portrait(height), neutral.with_blendshapes(**smile).portrait(height, yaw_degrees=-25)]
@@ -68,7 +66,7 @@ def sheets(photos: Iterable[Path], height: int, rows: int, with_photos: bool) ->
             print(f"{photo}: no face")
             continue
         label = f"{photo.parent.name} {photo.stem}"
-        done.append(row(faces[0], label, height, with_photos or photo == EXAMPLE))
+        done.append(row(faces[0], label, height, with_photos))
         if len(done) == rows:
             yield np.concatenate(done)
             done = []
@@ -86,16 +84,22 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "gallery")
     parser.add_argument("--height", type=int, default=256, help="of a row, pixels")
     parser.add_argument("--rows", type=int, default=9, help="a sheet")
-    parser.add_argument("--with-photos", action="store_true", help="show every photograph")
+    parser.add_argument("--with-photos", action="store_true", help="show the photographs")
     options = parser.parse_args()
-    photos = options.photos or [EXAMPLE, *(SHARED / "cc0" / f"{number:0>3}.jpg" for number in CHOICE)]
-    options.out.mkdir(parents=True, exist_ok=True)
-    if not options.photos:
-        picture = mien.reconstruct(EXAMPLE)[0].overlay(400)
-        write_whole(options.out / "overlay.jpg", jpeg_bytes(picture))
+
+    def write(name: str, picture: np.ndarray) -> None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_whole(options.out / name, jpeg_bytes(picture, quality=88))
+        print(options.out / name, flush=True)
+
+    photos = options.photos
+    if not photos:
+        (face,) = mien.reconstruct(EXAMPLE)
+        write("overlay.jpg", face.overlay(400))
+        write("example.jpg", row(face, "example", options.height, with_photo=True))
+        photos = [SHARED / "cc0" / f"{number:0>3}.jpg" for number in CHOICE]
     for number, sheet in enumerate(sheets(photos, options.height, options.rows, options.with_photos), 1):
-        write_whole(options.out / f"sheet{number}.jpg", jpeg_bytes(sheet, quality=88))
-        print(options.out / f"sheet{number}.jpg", flush=True)
+        write(f"sheet{number}.jpg", sheet)
 
 
 if __name__ == "__main__":
