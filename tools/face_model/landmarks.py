@@ -75,7 +75,7 @@ def embed478(
         points: (478, 3) detected on the mean head, symmetric, a little off its surface.
         head: topology.
         mean: (V, 3) the mean head.
-        expression: displacements (V, 3) of `jawOpen`, `eyeBlinkLeft` and `eyeBlinkRight`, which tell the upper
+        expression: displacements (V, 3) of `jawOpen`, `eyeBlinkLeft`, `eyeBlinkRight`, which tell the upper
             lip from the lower and the upper lid from the lower.
     """
     jaw = np.linalg.norm(expression["jawOpen"], axis=1)
@@ -133,7 +133,8 @@ def contour_lines(points: np.ndarray, head: AnnyHead, mean: np.ndarray) -> np.nd
         across = np.hypot(arm[0], arm[1])
         sideways = arm[:2] / across if abs(arm[0]) > 1.0 else np.array([0.0, np.sign(arm[1])])
         angle = np.arctan2(across, arm[2])
-        angles = np.linspace(0.45 * angle, angle + np.radians(12.0), _LINE_CANDIDATES)
+        start = 0.75 if arm[1] > 40.0 else 0.45  # above the eyes lines stay on the forehead
+        angles = np.linspace(start * angle, angle + np.radians(12.0), _LINE_CANDIDATES)
         directions = np.c_[np.sin(angles)[:, None] * sideways, np.cos(angles)]
         hits = _outermost_hits(_RAYS_FROM_MM, directions, mean, skin)
         allowed = np.unique(skin) if abs(arm[0]) > 1.0 else np.intersect1d(centred, skin)

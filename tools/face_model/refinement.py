@@ -20,8 +20,8 @@ def refine(
     Args:
         triangles: (T, 3) of the base mesh, symmetric.
         part, mirror: (V,) of the base mesh.
-        marks: for each level (V,) bool of the base mesh: triangles with a marked corner are split. A new vertex
-            is marked where both its parents are.
+        marks: for each level (V,) bool of the base mesh: triangles with a marked corner are split. A new
+            vertex is marked where both its parents are.
     """
     levels = []
     marks = [m.copy() for m in marks]
@@ -45,7 +45,7 @@ def refine(
 
 
 def _split(triangles: np.ndarray, middle: np.ndarray, rank: np.ndarray) -> np.ndarray:
-    """Triangles cut at the midpoints (T, 3) of their edges 01, 12, 20 (-1: none); `rank` (V,) is mirror free."""
+    """Triangles cut at the midpoints (T, 3) of edges 01, 12, 20 (-1: none); `rank` (V,) is mirror free."""
     count = (middle >= 0).sum(axis=1)
     a, b, c = triangles.T
     ab, bc, ca = middle.T

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from face_model.anny_head import PART_NAMES, AnnyHead
-from face_model.surface import fit_sphere, mirrored  # noqa: F401
+from face_model.surface import fit_sphere
+from mien.mesh import vertex_normals
 from mien.morphable import Embedding, Refinement
 
 BROW_LEFT = [300, 293, 334, 296, 336, 285, 295, 282, 283, 276]
@@ -15,12 +16,12 @@ IRIS_MM, PUPIL_MM = 6.0, 2.1
 """Radii of the painted irises and pupils."""
 
 
-def refinement_marks(head: AnnyHead, mean: np.ndarray) -> list[np.ndarray]:
+def refinement_marks(head: AnnyHead) -> list[np.ndarray]:
     """Which base vertices' triangles are split at each of three levels: the face once, lips and lids twice,
     the fronts of the eyeballs three times."""
     face = (head.part == 0) & ((head.mask("face") > 0.02) | (head.mask("lips") > 0.02))
     eyes = np.isin(head.part, (1, 2))
-    front = eyes & (mean[:, 2] > mean[eyes, 2].max() - 9.0)
+    front = eyes & (head.rest[:, 2] > head.rest[eyes, 2].max() - 9.0)
     fine = (head.mask("lips") > 0.3) & (head.mask("inside-mouth") < 0.5)
     return [face | eyes, front | fine, front]
 
@@ -63,7 +64,7 @@ def regions(
     masks["lash_line"] = both(np.exp(-0.5 * (rim / 1.6) ** 2)) * skin
     masks["cheeks"], masks["nose"] = blob(280, 15.0), blob(4, 9.0)
     masks["under_eyes"] = both(np.maximum(blob(348, 6.0), blob(347, 6.0)))
-    masks["nostrils"] = blob(328, 2.6) * _step(-mien_normals(detail, refinement)[:, 1], 0.1, 0.5)
+    masks["nostrils"] = blob(328, 2.6) * _step(-_normals(detail, refinement)[:, 1], 0.1, 0.5)
     mouth, nose_base, brow_top = points[[61, 291], 1].mean(), points[2, 1], points[10, 1]
     low = _step(nose_base - 1.0 - y, 0.0, 6.0)
     side = np.abs(x) - 14.0 - 0.9 * np.maximum(y - mouth, 0.0) + 30.0 * (y < mouth)
@@ -113,13 +114,20 @@ def painted_albedo(masks: dict[str, np.ndarray]) -> np.ndarray:
     paint(masks["pupil"], (0.01, 0.01, 0.01))
     paint(masks["teeth"], (0.72, 0.66, 0.56))
     paint(masks["tongue"], (0.45, 0.15, 0.14))
-    return colour
+    return np.clip(colour, 0.005, 1.0)
 
 
-def mien_normals(detail: np.ndarray, refinement: Refinement) -> np.ndarray:
+def painted_components(masks: dict[str, np.ndarray]) -> np.ndarray:
+    """(6, V_detail, 3) of log linear RGB: melanin, blood, brows, lips, beard and eye colour."""
+    steps = (
+        ("skin", (-0.35, -0.50, -0.65)), ("skin", (0.02, -0.20, -0.10)), ("brows", (0.6, 0.6, 0.6)),
+        ("lips", (0.10, -0.30, -0.20)), ("beard", (-0.6, -0.6, -0.6)), ("iris", (0.3, 0.6, 0.9)),
+    )  # fmt: skip
+    return np.stack([masks[name][:, None] * np.array(step) for name, step in steps])
+
+
+def _normals(detail: np.ndarray, refinement: Refinement) -> np.ndarray:
     """(V_detail, 3) unit normals of the detail mesh."""
-    from mien.mesh import vertex_normals
-
     return vertex_normals(detail, refinement.triangles)
 
 

