@@ -49,12 +49,10 @@ def of_width(panel: np.ndarray, width: int) -> np.ndarray:
     surplus = panel.shape[1] - width
     if surplus >= 0:
         return panel[:, surplus // 2 : surplus // 2 + width]
-    before = -surplus // 2
-    return np.concatenate(
-        [np.broadcast_to(BACKDROP, (len(panel), n, 3)) for n in (before,)]
-        + [panel, np.broadcast_to(BACKDROP, (len(panel), -surplus - before, 3))],
-        axis=1,
-    )
+    framed = np.broadcast_to(BACKDROP, (len(panel), width, 3)).copy()
+    left = -surplus // 2
+    framed[:, left : left + panel.shape[1]] = panel
+    return framed
 
 
 def sheets(photos: Iterable[Path], height: int, rows: int, with_photos: bool) -> Iterable[np.ndarray]:
