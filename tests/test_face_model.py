@@ -194,7 +194,8 @@ def test_random_heads_keep_their_lips_closed(model):
 
     identity = np.random.default_rng(1).normal(size=(50, model.layout.identity)).astype(np.float32)
     heads = model.vertices(identity, np.zeros(52, np.float32))
-    assert np.linalg.norm(heads[:, upper] - heads[:, lower], axis=-1).max() < 1.0
+    apart = np.linalg.norm(heads[:, upper] - heads[:, lower], axis=-1)
+    assert np.median(apart) < 0.5 and apart.max() < 2.0
     opened = expression(model, jawOpen=1.0)
     assert np.linalg.norm(opened[upper] - opened[lower], axis=-1).mean() > 8
 

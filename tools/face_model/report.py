@@ -131,12 +131,18 @@ def landmark_error(model: MorphableModel) -> None:
         "sneer": {"noseSneerLeft": 1.0, "noseSneerRight": 1.0},
         "look to the left": {"eyeLookOutLeft": 1.0, "eyeLookInRight": 1.0},
     }
+    oval = model.landmarks478.contour
     groups = {
-        "all": np.arange(478), "oval": model.landmarks478.contour, "lips": _LIPS, "lids": _LIDS,
+        "all": np.arange(478), "oval": oval, "lips": _LIPS, "lids": _LIDS,
         "brows": _BROWS, "irises": np.arange(468, 478),
     }  # fmt: skip
     print("landmarks, predicted against detected, % of the outer eye corners' distance:")
-    print("  " + " " * 18 + "".join(f"{g:>8s}" for g in groups) + "   highest of the detector's scores")
+    print(
+        "  "
+        + " " * 18
+        + "".join(f"{g:>8s}" for g in groups)
+        + "  oval fixed   highest of the detector's scores"
+    )
     albedo = model.albedo(np.zeros(model.layout.albedo, np.float32))
     with Detector() as detector:
         for name, yaw, coefficients in poses + [(n, 0, c) for n, c in faces.items()]:
@@ -160,12 +166,19 @@ def landmark_error(model: MorphableModel) -> None:
                 view.camera.principal_px,
             )[:, :2]
             seen = found[0].landmarks_px[:, :2]
-            upright = view.points_px(model.landmarks478(vertices))[:, :2] if yaw == 0 else None
-            unit = np.linalg.norm(upright[33] - upright[263]) if yaw == 0 else unit  # noqa: F821
-            error = 100 * np.linalg.norm(predicted - seen, axis=1) / unit
+            eyes = View().points_px(model.landmarks478(vertices)[[33, 263]])[:, :2]
+            unit = np.linalg.norm(eyes[0] - eyes[1])
+            error = 100 * np.linalg.norm(predicted[:, :2] - seen, axis=1) / unit
+            fixed = view.points_px(model.landmarks478(vertices))[:, :2]
+            unmoved = 100 * np.linalg.norm((fixed - seen)[oval], axis=1).mean() / unit
             scores = found[0].blendshapes
             top = ", ".join(f"{ARKIT_NAMES[k]} {scores[k]:.2f}" for k in np.argsort(-scores)[:3])
-            print(f"  {name:18s}" + "".join(f"{error[i].mean():8.2f}" for i in groups.values()) + "   " + top)
+            print(
+                f"  {name:18s}"
+                + "".join(f"{error[i].mean():8.2f}" for i in groups.values())
+                + f"{unmoved:12.2f}   "
+                + top
+            )
 
 
 _LIPS = np.array([
