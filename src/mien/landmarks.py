@@ -107,9 +107,9 @@ def place_landmarks(
         rotation: (3,) axis-angle radians. translation: (3,) mm. focal_px, principal_px (2,): the camera.
 
     Returns:
-        (L, 2) pixels.
+        (L, 3) x_px, y_px, depth_mm.
     """
     matrix = rotation_matrix(np.asarray(rotation))
     camera = (points(vertices) @ matrix.T) * [1, -1, -1] + translation
     points_px = focal_px * camera[:, :2] / camera[:, 2:] + principal_px
-    return points_px[points.choose(points_px, matrix)]
+    return np.column_stack([points_px, camera[:, 2]])[points.choose(points_px, matrix)]

@@ -92,7 +92,7 @@ def _reconstruct_face(
         code.translation,
         float(code.focal_px),
         principal_px,
-    )
+    )[:, :2]
     face = Face(
         code=code,
         principal_px=principal_px,

@@ -16,8 +16,8 @@ from mien.lighting import directional_light, uniform_light
 from mien.morphable import MorphableModel
 from mien.render import render
 
-SIZE_PX = 448
-FACTORS = 40
+SIZE_PX = 336
+FACTORS = 60
 SEED = 4_000_000
 
 
@@ -74,7 +74,7 @@ def measure(model: MorphableModel, count: int, detector: Detector) -> np.ndarray
             points, model.vertices(code.identity, code.expression), code.rotation, code.translation,
             code.focal_px, np.full(2, SIZE_PX / 2),
         )  # fmt: skip
-        error = (faces[0].landmarks_px[:, :2] - truth).T * code.translation[2] / code.focal_px
+        error = (faces[0].landmarks_px - truth)[:, :2].T * code.translation[2] / code.focal_px
         down = -rotation_matrix(code.rotation)[:2, 1] * [1, -1]
         upright = np.array([[down[1], -down[0]], [down[0], down[1]]]) / np.hypot(*down)
         errors.append(upright @ error)

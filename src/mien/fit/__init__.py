@@ -68,7 +68,7 @@ class Fitter:
             model,
             LandmarkBasis.of(model, model.landmarks478),
             PixelBasis.of(model),
-            landmark_priors or LandmarkPriors(),
+            landmark_priors or LandmarkPriors.of(model),
             pixel_priors or PixelPriors(),
         )
 
@@ -85,7 +85,7 @@ class Fitter:
         """The most probable code of one face.
 
         Args:
-            landmarks_px: (478, 2 or more) pixels; further columns are not read.
+            landmarks_px: (478, 2 or more) pixels; the detector's depth is not read: it was found to mislead.
             image_size: width and height of the picture.
             image: (H, W, 3) sRGB in [0, 1]; without it only geometry is fitted.
             focal_px: focal length if known.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.camera import rotation_matrix, rotation_vector
-from mien.fit.landmark_noise import LandmarkNoise
+from mien.fit.landmark_noise import LandmarkNoise, load_landmark_noise
 from mien.fit.least_squares import bounded_step, normal_equations
 from mien.landmarks import LandmarkPoints
 from mien.morphable import Embedding, MorphableModel
@@ -41,6 +41,14 @@ class LandmarkPriors:
     focal_sides: float = 1.6
     log_focal: float = 0.6
     log_known_focal: float = 0.02
+
+    @classmethod
+    def of(cls, model: MorphableModel) -> LandmarkPriors:
+        """The defaults, sharper where the detector's errors on `model` were measured."""
+        noise = load_landmark_noise(model.name)
+        if noise is None:
+            return cls()
+        return cls(noise=noise, noise_mm=0.6, contour_noise_mm=0.6, identity=0.8, expression=0.25)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +137,7 @@ def fit_landmarks(
     """
     priors = priors or LandmarkPriors()
     principal = np.asarray(image_size) / 2.0
-    target = np.asarray(landmarks_px, np.float64)[:, :2] - principal
+    target = np.asarray(landmarks_px, np.float64) - principal
     precision, centre = landmark_prior(basis, image_size, focal_px, expected_expression, priors)
     expected = centre[CAMERA_UNKNOWNS:]
     state = _initial(basis, target, expected, priors, np.exp(centre[6]), known_focal=focal_px is not None)
@@ -197,36 +205,35 @@ def linearise(
 
     x, y, z = camera.T
     gain = state.translation[2] / z  # mm of picture per mm of head
-    by_x = np.stack([gain, 0 * gain, -gain * x / z])
-    by_y = np.stack([0 * gain, gain, -gain * y / z])  # (3, L) derivative of the picture by the camera point
+    derivatives = [
+        np.stack([gain, 0 * gain, -gain * x / z]),
+        np.stack([0 * gain, gain, -gain * y / z]),
+    ]  # of the picture's axes by the camera point, (3, L) each
     count = len(chosen)
-    jacobian = np.empty((CAMERA_UNKNOWNS + basis.components.shape[1], 2, count), np.float32)
-    parts = (
-        basis.components
-        if np.array_equal(chosen, np.arange(len(basis.mean)))
-        else basis.components[:, :, chosen]
-    )
-    for axis, by in enumerate((by_x, by_y)):
+    jacobian = np.zeros((CAMERA_UNKNOWNS + basis.components.shape[1], 2, count), np.float32)
+    unmoved = np.array_equal(chosen, np.arange(count))
+    parts = basis.components[:, :, :count] if unmoved else basis.components[:, :, chosen]
+    for axis, by in enumerate(derivatives):
         by_turned = by * _FLIP[:, None]
         by_model = (state.rotation.T @ by_turned).astype(np.float32)
         jacobian[:3, axis] = np.cross(turned, by_turned.T).T
-        jacobian[3:5, axis] = by[:2]
-        jacobian[5, axis] = by[2] * state.translation[2]
-        jacobian[6, axis] = projected[:, axis] * mm_per_px
         jacobian[CAMERA_UNKNOWNS:, axis] = (
             parts[0] * by_model[0] + parts[1] * by_model[1] + parts[2] * by_model[2]
         )
+        jacobian[3:5, axis] = by[:2]
+        jacobian[5, axis] = by[2] * state.translation[2]
+        jacobian[6, axis] = projected[:, axis] * mm_per_px
     residual = (target - projected).T * mm_per_px
 
     variance = np.full((2, count), priors.noise_mm**2)
     variance[:, basis.points.contour] = priors.contour_noise_mm**2
-    shared = None
+    spread, shared = variance, None
     if priors.noise is not None:
         noise = priors.noise.rolled(state.rotation)
-        residual = residual - noise.bias
+        residual -= noise.bias
         variance += noise.variance
+        spread = variance + (noise.factors**2).sum(0)
         shared = noise.factors.reshape(len(noise.factors), -1)
-    spread = variance + (priors.noise.factors**2).sum(0) if priors.noise is not None else variance
     outlier = np.maximum(1.0, np.linalg.norm(residual, axis=0) / (3.0 * np.sqrt(spread.mean(0))))
     weight = 1.0 / (variance * outlier)
     return jacobian.reshape(len(jacobian), -1), weight.ravel(), residual.ravel(), shared

@@ -39,11 +39,14 @@ class LandmarkNoise:
         )
 
 
-def load_landmark_noise(model_name: str) -> LandmarkNoise:
-    """The measured noise of MediaPipe's landmarks on a packaged model.
+def load_landmark_noise(model_name: str) -> LandmarkNoise | None:
+    """The measured noise of MediaPipe's landmarks on a packaged model; None if none was measured.
 
     Raises:
         mien.errors.BadAsset: the file is missing or altered.
     """
-    arrays = load_file(assets.path(f"{model_name}.landmark_noise.safetensors"))
+    file = f"{model_name}.landmark_noise.safetensors"
+    if file not in assets.catalogue():
+        return None
+    arrays = load_file(assets.path(file))
     return LandmarkNoise(**{name: array.astype(np.float64) for name, array in arrays.items()})

@@ -21,6 +21,8 @@ from mien.raster import rasterize
 
 _FLIP = np.array([1.0, -1.0, -1.0])
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+_SATURATED = 0.98
+"""sRGB from which a channel may have been any brighter: a brighter model is no error there."""
 _FACE_PX = 144
 """Width in pixels at which a face is read: finer than the vertices' spacing, coarser than pores and noise."""
 
@@ -271,6 +273,8 @@ def linearise_pixels(
     else:
         residual = values - linear_to_srgb(radiance)
         mix = _srgb_slope(radiance)[:, :, None] * np.eye(3)
+    overexposed = (values[:, : residual.shape[1]] > _SATURATED) & (residual < 0)
+    residual, mix = np.where(overexposed, 0.0, residual), np.where(overexposed[:, :, None], 0.0, mix)
     by_shading = mix * albedo[:, None, :]
     by_value = mix * (radiance if basis.albedo_is_log else shading)[:, None, :]
     by_light = np.einsum("nk,nci->kinc", harmonics, by_shading).reshape(27, -1)
