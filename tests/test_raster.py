@@ -169,6 +169,10 @@ def test_empty_meshes_batches_and_pictures(batch, height, width, count):
 def test_a_missing_vertex_is_an_error():
     with pytest.raises(ValueError, match=r"triangles name vertices 0 to 3, but there are 3 points"):
         rasterize(np.zeros((3, 3), np.float32), np.array([[0, 1, 3]], np.int32), 4, 4)
+    with pytest.raises(ValueError, match=r"triangles name vertices -1 to 1, but there are 3 points"):
+        rasterize(np.zeros((3, 3), np.float32), np.array([[0, 1, -1]], np.int32), 4, 4)
+    with pytest.raises(ValueError, match=r"triangles name vertices 0 to 0, but there are 0 points"):
+        rasterize(np.zeros((0, 3), np.float32), np.array([[0, 0, 0]], np.int32), 4, 4)
 
 
 def test_a_batch_is_its_pictures_and_torch_is_numpy():

@@ -55,7 +55,7 @@ def rasterize(points: Any, triangles: Any, height: int, width: int, cull_backfac
     batch, count = points.shape[:-2], points.shape[-2]
     flat = np.ascontiguousarray(_to_numpy(points), np.float32).reshape(math.prod(batch), count, 3)
     corners = np.ascontiguousarray(_to_numpy(triangles), np.int32).reshape(-1)
-    if corners.size and not (corners.min() >= 0 and corners.max() < count):
+    if corners.size and corners.view(np.uint32).max() >= count:  # negative numbers read as huge ones
         raise ValueError(
             f"triangles name vertices {corners.min()} to {corners.max()}, but there are {count} points"
         )

@@ -44,10 +44,18 @@ def _corners(triangles, t):
 
 
 @numba.njit
-def _box(first, i, j, k, end):
+def _vertex(placed, i):
+    """x, y and 1 / depth of vertex `i` of the flat list."""
+    n = np.uintp(3) * i
+    return placed[n], placed[n + np.uintp(1)], placed[n + np.uintp(2)]
+
+
+@numba.njit
+def _box(first, i, j, k, axis, end):
     """First pixel at or after the triangle along one axis, and the first one past it, cut off to [0, end]."""
-    a, b, c = np.int32(first[i]), np.int32(first[j]), np.int32(first[k])
-    low, high = _least(a, b, c), _most(a, b, c)
+    two, axis = np.uintp(2), np.uintp(axis)
+    a, b, c = first[two * i + axis], first[two * j + axis], first[two * k + axis]
+    low, high = np.int32(_least(a, b, c)), np.int32(_most(a, b, c))
     return low if low > 0 else np.int32(0), high if high < end else end
 
 
@@ -58,26 +66,30 @@ def _exclusion(dx, dy):
 
 
 @numba.njit
-def _snap(points, near, x, y, inverse, first_x, first_y):
-    """Positions on the grid, counted so that pixel i's centre is at i; 1 / depth; first pixel at or after.
+def _snap(points, near, placed, first):
+    """x and y on the grid, counted so that pixel i's centre is at i, and 1 / depth; first pixel at or after.
 
     A vertex that cannot be drawn gets NaN, which no triangle's area survives.
     """
-    half = np.float32(0.5)
-    for v in range(np.uintp(points.shape[0])):
-        px, py, depth = points[v, 0], points[v, 1], points[v, 2]
-        usable = (depth > near) & (depth < np.float32(np.inf)) & (abs(px) < GUARD_PX) & (abs(py) < GUARD_PX)
-        px = np.floor(px * GRID + half) * (np.float32(1) / GRID) - half
-        py = np.floor(py * GRID + half) * (np.float32(1) / GRID) - half
-        x[v] = px if usable else np.float32(np.nan)
-        y[v] = py if usable else np.float32(np.nan)
-        inverse[v] = np.float32(1) / depth
-        first_x[v] = np.int16(np.int32(np.ceil(px))) if usable else np.int16(0)
-        first_y[v] = np.int16(np.int32(np.ceil(py))) if usable else np.int16(0)
+    half, cell = np.float32(0.5), np.float32(1) / GRID
+    for v in range(np.uintp(points.shape[0] // 3)):
+        x, y, depth = _vertex(points, v)
+        usable = (depth > near) & (depth < np.float32(np.inf)) & (abs(x) < GUARD_PX) & (abs(y) < GUARD_PX)
+        spoil = np.float32(0) if usable else np.float32(np.nan)
+        x = np.floor(x * GRID + half) * cell - half
+        y = np.floor(y * GRID + half) * cell - half
+        n, m = np.uintp(3) * v, np.uintp(2) * v
+        placed[n], placed[n + np.uintp(1)], placed[n + np.uintp(2)] = (
+            x + spoil,
+            y + spoil,
+            np.float32(1) / depth,
+        )
+        first[m] = np.int16(np.int32(np.ceil(x))) if usable else np.int16(0)
+        first[m + np.uintp(1)] = np.int16(np.int32(np.ceil(y))) if usable else np.int16(0)
 
 
 @numba.njit
-def _choose(x, y, first_x, first_y, triangles, cull, width, height, chosen):
+def _choose(placed, first, triangles, cull, width, height, chosen):
     """Writes the numbers of the triangles that face the camera and have a pixel centre in their box.
 
     Returns how many. The area in float32 may be 0 where it is not, but never has the wrong sign. Boxes are
@@ -87,26 +99,28 @@ def _choose(x, y, first_x, first_y, triangles, cull, width, height, chosen):
     count = 0
     for t in range(np.uintp(triangles.shape[0] // 3)):
         i, j, k = _corners(triangles, t)
-        x0, y0 = x[i], y[i]
-        if (x[j] - x0) * (y[k] - y0) - (x[k] - x0) * (y[j] - y0) <= largest:
-            left, right = _box(first_x, i, j, k, width)
-            top, bottom = _box(first_y, i, j, k, height)
+        (x0, y0, _), (x1, y1, _), (x2, y2, _) = _vertex(placed, i), _vertex(placed, j), _vertex(placed, k)
+        if (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0) <= largest:
+            left, right = _box(first, i, j, k, 0, width)
+            top, bottom = _box(first, i, j, k, 1, height)
             chosen[count] = t
             count += (left < right) & (top < bottom)
     return count
 
 
 @numba.njit
-def _draw(x, y, inverse, first_x, first_y, triangles, chosen, cull, width, height, ids, nearest):
+def _draw(placed, first, triangles, chosen, cull, width, height, ids, nearest):
     """Writes the number of the nearest triangle at each pixel centre, and its 1 / depth."""
     for n in range(np.uintp(chosen.shape[0])):
         t = chosen[n]
         i, j, k = _corners(triangles, t)
-        left, right = _box(first_x, i, j, k, width)
-        top, bottom = _box(first_y, i, j, k, height)
-        x0, y0, inverse0 = np.float64(x[i]), np.float64(y[i]), np.float64(inverse[i])
-        x1, y1, inverse1 = np.float64(x[j]), np.float64(y[j]), np.float64(inverse[j])
-        x2, y2, inverse2 = np.float64(x[k]), np.float64(y[k]), np.float64(inverse[k])
+        left, right = _box(first, i, j, k, 0, width)
+        top, bottom = _box(first, i, j, k, 1, height)
+        (x0, y0, inverse0), (x1, y1, inverse1) = _vertex(placed, i), _vertex(placed, j)
+        x2, y2, inverse2 = _vertex(placed, k)
+        x0, y0, inverse0 = np.float64(x0), np.float64(y0), np.float64(inverse0)
+        x1, y1, inverse1 = np.float64(x1), np.float64(y1), np.float64(inverse1)
+        x2, y2, inverse2 = np.float64(x2), np.float64(y2), np.float64(inverse2)
         area = (x2 - x0) * (y1 - y0) - (x1 - x0) * (y2 - y0)
         if area < 0 and not cull:
             area = -area
@@ -144,7 +158,7 @@ def _draw(x, y, inverse, first_x, first_y, triangles, chosen, cull, width, heigh
 
 
 @numba.njit
-def _finish(x, y, inverse, triangles, width, height, ids, barycentric, depth):
+def _finish(placed, triangles, width, height, ids, barycentric, depth):
     """Perspective-correct weights at each covered pixel; depth in place of its inverse, inf where empty."""
     pixel = np.uintp(0)
     for row in range(np.uintp(height)):
@@ -153,9 +167,11 @@ def _finish(x, y, inverse, triangles, width, height, ids, barycentric, depth):
             if ids[pixel] >= 0:
                 i, j, k = _corners(triangles, np.uint32(ids[pixel]))
                 cx, cy = np.float32(column), np.float32(row)
-                x0, y0, x1, y1, x2, y2 = x[i] - cx, y[i] - cy, x[j] - cx, y[j] - cy, x[k] - cx, y[k] - cy
+                (x0, y0, inverse0), (x1, y1, inverse1) = _vertex(placed, i), _vertex(placed, j)
+                x2, y2, inverse2 = _vertex(placed, k)
+                x0, y0, x1, y1, x2, y2 = x0 - cx, y0 - cy, x1 - cx, y1 - cy, x2 - cx, y2 - cy
                 e0, e1, e2 = x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0
-                w0, w1, w2 = e0 * inverse[i], e1 * inverse[j], e2 * inverse[k]
+                w0, w1, w2 = e0 * inverse0, e1 * inverse1, e2 * inverse2
                 scale = np.float32(1) / (w0 + w1 + w2)
                 w0, w1, w2, distance = w0 * scale, w1 * scale, w2 * scale, (e0 + e1 + e2) * scale
             weights = np.uintp(3) * pixel
@@ -189,21 +205,16 @@ def rasterize_pictures(points, triangles, near, cull, triangle, barycentric, dep
         triangle, barycentric, depth: (B, H, W), (B, H, W, 3), (B, H, W), any contents.
     """
     vertices, height, width = points.shape[1], np.int32(triangle.shape[1]), np.int32(triangle.shape[2])
-    x, y, inverse = (
-        np.empty(vertices, np.float32),
-        np.empty(vertices, np.float32),
-        np.empty(vertices, np.float32),
-    )
-    first_x, first_y = np.empty(vertices, np.int16), np.empty(vertices, np.int16)
+    placed, first = np.empty(3 * vertices, np.float32), np.empty(2 * vertices, np.int16)
     chosen = np.empty(triangles.shape[0] // 3 + 1, np.int32)
     for b in range(points.shape[0]):
         ids, weights, nearest = triangle[b].reshape(-1), barycentric[b].reshape(-1), depth[b].reshape(-1)
         ids[:] = -1
         nearest[:] = 0
-        _snap(points[b], near, x, y, inverse, first_x, first_y)
-        count = _choose(x, y, first_x, first_y, triangles, cull, width, height, chosen)
-        _draw(x, y, inverse, first_x, first_y, triangles, chosen[:count], cull, width, height, ids, nearest)
-        _finish(x, y, inverse, triangles, width, height, ids, weights, nearest)
+        _snap(points[b].reshape(-1), near, placed, first)
+        count = _choose(placed, first, triangles, cull, width, height, chosen)
+        _draw(placed, first, triangles, chosen[:count], cull, width, height, ids, nearest)
+        _finish(placed, triangles, width, height, ids, weights, nearest)
 
 
 @compiled(
