@@ -52,7 +52,7 @@ def photo_panels(
     model: MorphableModel, face: Face, image: np.ndarray | None, height: int = 512
 ) -> list[np.ndarray]:
     """The panels of `overlay` that are seen through the photograph's camera, (height, W, 3) each."""
-    left, top, right, bottom = _surroundings(model, face)
+    left, top, right, bottom = _surroundings(model, face, within_photo=image is not None)
     scale = height / (bottom - top)
     size = max(1, round((right - left) * scale)), height
     code = face.code.with_(focal_px=face.code.focal_px * scale)
@@ -126,16 +126,22 @@ def is_grey(image: np.ndarray) -> bool:
     return bool(np.abs(image - image.mean(axis=-1, keepdims=True)).mean() < 0.004)
 
 
-def _surroundings(model: MorphableModel, face: Face) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the part of the photograph to show; all of it where the head fills it."""
+def _surroundings(model: MorphableModel, face: Face, within_photo: bool) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of what to show, in pixels: the head and a margin.
+
+    Within a photograph no more than there is of it, and all of it where the head fills it.
+    """
     code = face.code
     points = to_camera(model.vertices(code.identity, code.expression), code.rotation, code.translation)
     xy = project(points, Camera(code.focal_px, face.principal_px, face.image_size))[:, :2]
     low, high = xy.min(axis=0), xy.max(axis=0)
     margin = _MARGIN * (high - low).max()
+    low, high = np.floor(low - margin).astype(int), np.ceil(high + margin).astype(int)
+    if not within_photo:
+        return int(low[0]), int(low[1]), int(high[0]), int(high[1])
     picture = np.array(face.image_size)
-    low = np.clip(np.floor(low - margin), 0, picture - 1).astype(int)
-    high = np.clip(np.ceil(high + margin), low + 1, picture).astype(int)
+    low = np.clip(low, 0, picture - 1)
+    high = np.clip(high, low + 1, picture)
     if (high - low).prod() > _WHOLE_SHARE * picture.prod():
         low, high = np.zeros(2, int), picture
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
