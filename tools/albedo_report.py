@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from face_model.albedo_light import DARKEST, LightPrior, fit_light  # noqa: E402
-from face_model.albedo_model import divide_light, learn, true_to_colour, whole_head  # noqa: E402
+from face_model.albedo_model import Learned, divide_light, learn, skin_locus, true_to_colour, whole_head  # noqa: E402
 from face_model.albedo_patterns import LUMINANCE, Patterns, Zones  # noqa: E402
 from face_model.albedo_samples import Samples, sample_photos  # noqa: E402
 from face_model.anny_head import AnnyHead  # noqa: E402
@@ -44,6 +44,7 @@ class Options:
         model: the model file.
         work: the work folder of `tools/build_face_model.py`.
         sheet: picture to write: random faces, then each of the first twelve components at -2.5 and +2.5.
+        lights: npz file to write: mean (27,) and covariance (27, 27) of the photographs' illumination.
         held_out: whether to learn again without every tenth photograph and explain those.
     """
 
@@ -51,6 +52,7 @@ class Options:
     model: Path = ROOT / "src" / "mien" / "assets" / "anny.safetensors"
     work: Path = ROOT / "build" / "face_model"
     sheet: Path | None = None
+    lights: Path | None = None
     held_out: bool = True
 
 
@@ -65,7 +67,10 @@ def main(options: Options) -> None:
             head = AnnyHead(**{field: arrays[field] for field in AnnyHead.__dataclass_fields__})
         masks = regions(head, model.refinement, model.identity_mean.astype(np.float64), model.landmarks478)
         samples = sample_photos(model, options.shared / "photos_open", options.work / "albedo")
-        print_held_out(model, masks, samples, Zones.of(model, masks, samples.vertices))
+        learned = print_held_out(model, masks, samples, Zones.of(model, masks, samples.vertices))
+        if options.lights:
+            flat = illuminations(learned).reshape(-1, 27)
+            np.savez(options.lights, mean=flat.mean(0), covariance=np.cov(flat.T))
 
 
 def print_tones(model: MorphableModel) -> None:
@@ -78,7 +83,7 @@ def print_tones(model: MorphableModel) -> None:
 
 def print_held_out(
     model: MorphableModel, masks: dict[str, np.ndarray], samples: Samples, zones: Zones
-) -> None:
+) -> Learned:
     """Explained variance, and the error in explaining photographs that nothing was learned from."""
     held = np.arange(len(samples.names)) % 10 == 7
     learned = learn(model, masks, samples[~held], zones)
@@ -94,6 +99,15 @@ def print_held_out(
         errors = [explain(samples[held], patterns, p, mean, components[:count], zones, prior) for p in faces]
         mean_error, median = np.mean(errors), np.median(errors)
         print(f"{len(errors)} held out, {count} components: sRGB RMSE {mean_error:.4f}, median {median:.4f}")
+    return learned
+
+
+def illuminations(learned: Learned) -> np.ndarray:
+    """(P, 9, 3) illumination of the photographs, docs/conventions.md; what tone leaves is the light's."""
+    middle, per_tone = skin_locus()
+    faces = learned.coloured
+    strength = learned.patterns.skin[faces] - (middle + learned.tone[faces, None] * per_tone)
+    return learned.patterns.lights[faces] * np.exp(strength)[:, None]
 
 
 def explain(

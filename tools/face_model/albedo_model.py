@@ -19,6 +19,7 @@ from face_model.albedo_statistics import Spectrum, principal_components
 from face_model.albedo_surface import (
     Continuation,
     borrow,
+    gaussian,
     iris_mask,
     iris_radius,
     paint_inside,
@@ -64,6 +65,12 @@ on one side of the mean, a normal distribution takes away on the other."""
 
 IRIS, IRIS_SHADE = (0.100, 0.064, 0.045), 0.35
 """Linear RGB of the mean iris, and how much of its lightness' spread is not shade and glints."""
+
+GLOSS, SHADE = 0.70, 0.35
+"""How much of what is brighter or darker than the middle of the mean's bare skin is gloss or shade."""
+
+LOUDEST = 1.1
+"""Components together vary at most so much more at a vertex than on the mean of those around it."""
 
 OFF_WHITE = 0.40
 """Photographs whose log skin chroma lies further from the median are not true to colour, and are left out."""
@@ -195,6 +202,7 @@ def whole_head(
     iris, iris_components = iris_colours(model, learned)
     pattern = learned.base + spectrum.mean
     pattern = pattern - light_left(pattern[None], face.bare[None], face.harmonics, ridge=1e-4)[0]
+    pattern = face.without_gloss(pattern)
     mean = paint_inside(model, middle + whole(pattern), masks, iris)
     skin, tone = learned.patterns.skin[learned.coloured], learned.tone[learned.coloured]
     components = np.concatenate([
@@ -216,7 +224,8 @@ class Face:
         vertices: (n,) detail vertices. mirror: (n,) partners among the n.
         area: (n,) mm² that count. bare: (n,) float32 weight in finding left-over light.
         harmonics: (n, 9) of the mean head's normals; lips, lids and brows have those of the skin around them.
-        sharpen: (n, n) matrix. beard, lips: (n, 1) in [0, 1].
+        sharpen, surroundings: (n, n) matrices, the second the mean over a few millimetres.
+        beard, lips: (n, 1) in [0, 1].
     """
 
     vertices: np.ndarray
@@ -225,6 +234,7 @@ class Face:
     bare: np.ndarray
     harmonics: np.ndarray
     sharpen: Any
+    surroundings: Any
     beard: np.ndarray
     lips: np.ndarray
 
@@ -242,6 +252,7 @@ class Face:
             bare=bare,
             harmonics=borrow(mean[vertices], bare > 0.1) @ sh_basis(normals),
             sharpen=sharpener(mean[vertices], BLUR_MM, SHARPEN),
+            surroundings=gaussian(mean[vertices], 4.0),
             beard=masks["beard"][vertices][:, None],
             lips=masks["lips"][vertices][:, None],
         )
@@ -253,8 +264,19 @@ class Face:
         sharp = np.moveaxis((self.sharpen @ columns).reshape(len(self.vertices), *values.shape[:-2]), 0, -1)
         return sharp[..., None] + values - grey
 
+    def without_gloss(self, mean: np.ndarray) -> np.ndarray:
+        """(n, 3) mean pattern whose bare skin is hardly brighter anywhere than in the middle."""
+        grey = mean @ LUMINANCE
+        bare = self.surroundings @ (self.bare > 0.5)
+        above = grey - np.median(grey[self.bare > 0.5])
+        taken = np.where(above > 0, above * GLOSS, above * SHADE)
+        return mean - (bare * taken)[:, None]
+
     def quiet(self, components: np.ndarray) -> np.ndarray:
-        """(K, n, 3) components with less colour on beards and lips."""
+        """(K, n, 3) components with less colour on beards and lips, and none louder than those around it."""
+        loudness = np.sqrt((components**2).sum((0, 2)))
+        allowed = LOUDEST * (self.surroundings @ loudness)
+        components = components * np.minimum(1.0, allowed / (loudness + 1e-6))[:, None]
         grey = components.mean(-1, keepdims=True)
         kept = (1.0 - BEARD_GREY * self.beard) * (1.0 - LIPS_QUIET * self.lips)
         return grey * (1.0 - 0.5 * LIPS_QUIET * self.lips) + (components - grey) * kept

@@ -58,11 +58,16 @@ class Continuation:
 
 def sharpener(points: np.ndarray, blur_mm: float, strength: float) -> sp.csr_array:
     """(N, N) matrix that takes back part of a Gaussian blur of values at points (N, 3) mm."""
-    pairs = cKDTree(points).sparse_distance_matrix(cKDTree(points), 2.5 * blur_mm, output_type="coo_matrix")
+    return sp.csr_array((1.0 + strength) * sp.eye_array(len(points)) - strength * gaussian(points, blur_mm))
+
+
+def gaussian(points: np.ndarray, blur_mm: float) -> sp.csr_array:
+    """(N, N) matrix of Gaussian weighted means over points (N, 3) mm."""
+    tree = cKDTree(points)
+    pairs = tree.sparse_distance_matrix(tree, 2.0 * blur_mm, output_type="coo_matrix")
     weight = np.exp(-0.5 * (pairs.data / blur_mm) ** 2)
     blur = sp.csr_array((weight, (pairs.row, pairs.col)), shape=pairs.shape)
-    blur = sp.diags_array(1.0 / blur.sum(1)) @ blur
-    return sp.csr_array((1.0 + strength) * sp.eye_array(len(points)) - strength * blur)
+    return sp.csr_array(sp.diags_array(1.0 / blur.sum(1)) @ blur)
 
 
 def borrow(points: np.ndarray, own: np.ndarray, reach_mm: float = 7.0) -> sp.csr_array:
