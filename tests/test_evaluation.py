@@ -161,7 +161,7 @@ def test_a_face_outside_the_picture_has_no_photometric_error_at_all():
 
 def test_landmark_error_is_in_units_of_the_eye_distance():
     model, code = tiny_face(), tiny_code(2)
-    points = LandmarkPoints.of(model.landmarks478, model.identity_mean)
+    points = LandmarkPoints.of(model.landmarks478, model.identity_mean, sliding=False)
     principal = np.array([48.0, 48.0])
     vertices = model.vertices(code.identity, code.expression)
     placed = place_landmarks(points, vertices, code.rotation, code.translation, code.focal_px, principal)[:, :2]

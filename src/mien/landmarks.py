@@ -44,9 +44,16 @@ class LandmarkPoints:
     outward: np.ndarray
 
     @classmethod
-    def of(cls, embedding: Embedding, mean: np.ndarray) -> LandmarkPoints:
-        """The points of an embedding on a model with mean vertices `mean` (V, 3) mm, model frame."""
-        lines = np.asarray(embedding.contour_lines)
+    def of(cls, embedding: Embedding, mean: np.ndarray, sliding: bool = True) -> LandmarkPoints:
+        """The points of an embedding on a model.
+
+        Args:
+            embedding: MediaPipe's or iBUG's.
+            mean: (V, 3) mean vertices, mm, model frame.
+            sliding: whether contour landmarks leave their fixed points at all. iBUG's jaw does; MediaPipe's
+                oval, which its network places by meaning and not by sight, agrees better when it does not.
+        """
+        lines = np.asarray(embedding.contour_lines)[:, : None if sliding else 0]
         fixed = embedding(mean)[embedding.contour]
         centre = embedding(mean).mean(0)
         outward = (fixed - centre) * [1, 1, 0]
@@ -56,7 +63,7 @@ class LandmarkPoints:
             barycentric=np.concatenate([embedding.barycentric, np.tile([1.0, 0, 0], (lines.size, 1))]),
             contour=np.asarray(embedding.contour),
             candidates=len(embedding.vertices) + np.arange(lines.size).reshape(lines.shape),
-            home=np.linalg.norm(mean[lines] - fixed[:, None], axis=-1).argmin(1),
+            home=_nearest(mean[lines], fixed),
             outward=outward / np.linalg.norm(outward, axis=1, keepdims=True),
         )
 
@@ -83,12 +90,21 @@ class LandmarkPoints:
             (L,) int indices into the points.
         """
         chosen = np.arange(self.count)
+        if not self.candidates.size:
+            return chosen
         direction = (self.outward @ rotation.T)[:, :2] * [1, -1]
         reach = np.einsum("cmk,ck->cm", points_px[self.candidates], direction)
         furthest = reach.argmax(1)
         turned_away = furthest < self.home
         chosen[self.contour[turned_away]] = self.candidates[turned_away, furthest[turned_away]]
         return chosen
+
+
+def _nearest(lines: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(C,) place in each line (C, M, 3) nearest to the line's point (C, 3); 0 where lines are empty."""
+    if not lines.shape[1]:
+        return np.zeros(len(lines), int)
+    return np.linalg.norm(lines - points[:, None], axis=-1).argmin(1)
 
 
 def place_landmarks(

@@ -59,7 +59,7 @@ def measure_photos(
         progress: wraps the numbers, as `rich.progress.track` does.
     """
     model = fitter.model
-    points478 = LandmarkPoints.of(model.landmarks478, model.identity_mean)
+    points478 = LandmarkPoints.of(model.landmarks478, model.identity_mean, sliding=False)
     points68 = LandmarkPoints.of(model.landmarks68, model.identity_mean)
     columns: dict[str, list] = {name: [] for name in ("nme478", "nme68", "rmse", "identity", "grey")}
     for i in progress(np.flatnonzero(detections.found)):

@@ -66,7 +66,7 @@ class Fitter:
         """A fitter of `model` for MediaPipe's landmarks."""
         return cls(
             model,
-            LandmarkBasis.of(model, model.landmarks478),
+            LandmarkBasis.of(model, model.landmarks478, sliding=False),
             PixelBasis.of(model),
             landmark_priors or LandmarkPriors.of(model),
             pixel_priors or PixelPriors(),

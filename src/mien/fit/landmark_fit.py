@@ -70,9 +70,9 @@ class LandmarkBasis:
     bounds: np.ndarray
 
     @classmethod
-    def of(cls, model: MorphableModel, embedding: Embedding) -> LandmarkBasis:
+    def of(cls, model: MorphableModel, embedding: Embedding, sliding: bool) -> LandmarkBasis:
         """Components of `model` at the landmarks of one of its embeddings."""
-        points = LandmarkPoints.of(embedding, model.identity_mean)
+        points = LandmarkPoints.of(embedding, model.identity_mean, sliding)
         components = np.concatenate([points(model.identity_components), points(model.expression_components)])
         lower, upper = model.expression_bounds
         count = len(model.expression_components)
