@@ -164,7 +164,9 @@ def test_landmark_error_is_in_units_of_the_eye_distance():
     points = LandmarkPoints.of(model.landmarks478, model.identity_mean, sliding=False)
     principal = np.array([48.0, 48.0])
     vertices = model.vertices(code.identity, code.expression)
-    placed = place_landmarks(points, vertices, code.rotation, code.translation, code.focal_px, principal)[:, :2]
+    placed = place_landmarks(points, vertices, code.rotation, code.translation, code.focal_px, principal)[
+        :, :2
+    ]
     unit = np.linalg.norm(placed[33] - placed[263])
     assert landmark_error(model, code, points, principal, placed, placed) == pytest.approx(0, abs=1e-12)
     shifted = placed + [0.03 * unit, 0.04 * unit]
@@ -220,6 +222,22 @@ def test_lights_come_from_all_sides_and_are_finite():
 def test_sets_of_seeds_do_not_meet():
     first = sorted([ict_heads.TEST_SEED, ict_heads.VALIDATION_SEED, ict_heads.PAIR_SEED])
     assert min(np.diff(first)) >= 10_000
+
+
+def test_looking_left_turns_both_irises_to_the_subject_s_left():
+    vertices = np.zeros((ict.COUNT, 3))
+    ball = trimesh.creation.icosphere(2, radius=12.0).vertices
+    for name in ("eye_left", "eye_right"):
+        part = ict.PARTS[name]
+        vertices[part] = ball[np.arange(part.stop - part.start) % len(ball)]
+    expression = np.zeros(52)
+    expression[[ARKIT_NAMES.index("eyeLookOutLeft"), ARKIT_NAMES.index("eyeLookInRight")]] = 1.0
+    turned = ict_heads.with_gaze(vertices, expression)
+    for name in ("eye_left", "eye_right"):
+        front = ict.PARTS[name].start + vertices[ict.PARTS[name]][:, 2].argmax()
+        sine = np.sin(np.radians(ict_heads.GAZE_DEGREES))
+        np.testing.assert_allclose(turned[front], [12 * sine, 0, 12 * np.sqrt(1 - sine**2)], atol=0.2)
+    np.testing.assert_array_equal(turned[: ict.PARTS["eye_left"].start], 0)
 
 
 def test_halving_edges_keeps_the_surface():

@@ -93,7 +93,9 @@ def landmark_error(
         detected_px: (478, 2 or more) the detector's points, for the eye corners.
     """
     vertices = model.vertices(code.identity, code.expression)
-    placed = place_landmarks(points, vertices, code.rotation, code.translation, code.focal_px, principal_px)[:, :2]
+    placed = place_landmarks(points, vertices, code.rotation, code.translation, code.focal_px, principal_px)[
+        :, :2
+    ]
     left, right = EYE_CORNERS
     unit = np.linalg.norm(detected_px[left, :2] - detected_px[right, :2])
     return float(np.linalg.norm(placed - target_px[:, :2], axis=1).mean() / unit)
