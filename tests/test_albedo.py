@@ -1,5 +1,7 @@
 """The packaged model's albedo: skin of all tones, symmetric, with neither light nor hair baked in."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -149,3 +151,30 @@ def test_scalp_has_the_skin_of_the_forehead(model, face):
     luminance = albedo(model)[middle] @ LUMINANCE
     assert luminance.min() > 0.75 * np.median(luminance)
     assert luminance.max() < 1.25 * np.median(luminance)
+
+
+def test_components_are_found_again_through_gaps_and_wrong_values(monkeypatch):
+    """Of patterns made of two known components, half unseen and some covered; the same at every run."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "tools"))
+    from face_model.albedo_statistics import principal_components
+
+    random = np.random.default_rng(0)
+    mirror = np.arange(300).reshape(150, 2)[:, ::-1].ravel()
+    fields = random.normal(size=(2, 300, 3))
+    even, odd = fields[0] + fields[0][mirror], 0.5 * (fields[1] - fields[1][mirror])
+    scores = random.normal(size=(400, 2))
+    patterns = np.tensordot(scores, np.stack([even, odd]), 1).astype(np.float32)
+    weight = (random.random((400, 300)) > 0.5).astype(np.float32)
+    covered = random.random((400, 300)) < 0.05
+    patterns[covered] -= 3.0
+    found, again = (
+        principal_components(patterns, weight, np.ones(300), mirror, np.ones(400), (2, 2), rounds=8)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(found.components, again.components)
+    np.testing.assert_allclose(found.scores.std(0), 1.0, atol=0.1)
+    for component, truth, sign in zip(found.components[::2], (even, odd), (1, -1), strict=True):
+        np.testing.assert_allclose(component, sign * component[mirror], atol=1e-6)
+        cosine = (component * truth).sum() / np.linalg.norm(component) / np.linalg.norm(truth)
+        assert abs(cosine) > 0.98
+        np.testing.assert_allclose(np.linalg.norm(component), np.linalg.norm(truth), rtol=0.25)

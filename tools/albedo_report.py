@@ -124,7 +124,7 @@ def explain(
     vertices, weight = samples.vertices[face], patterns.weight[photo, face].astype(np.float64)
     radiance = samples.radiance[photo, face].astype(np.float64)
     basis = sh_basis(samples.normals[photo, face].astype(np.float64))
-    columns = components[:, vertices].reshape(len(components), -1).astype(np.float64)
+    columns = components[:, vertices].reshape(len(components), 3 * len(face)).astype(np.float64)
     coefficients, trust = np.zeros(len(components)), weight
     for _ in range(8):
         albedo = np.exp(mean[vertices] + (coefficients @ columns).reshape(-1, 3))
