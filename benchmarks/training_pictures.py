@@ -19,7 +19,6 @@ import numpy as np
 
 from mien.errors import BadAsset
 from mien.facecode import FaceCode
-from mien.image import to_uint8
 from mien.lighting import studio_light
 from mien.morphable import MorphableModel, load_model
 from mien.render import render
@@ -59,7 +58,7 @@ def sample(face: MorphableModel, rng: np.random.Generator, count: int) -> FaceCo
 def pictures(face: MorphableModel, rng: np.random.Generator, count: int) -> np.ndarray:
     """(count, 224, 224, 3) uint8 random faces before random plain backgrounds."""
     background = rng.random((count, 1, 1, 3), dtype=np.float32)
-    return to_uint8(render(face, sample(face, rng, count), SIZE, detail=False, background=background).image)
+    return render(face, sample(face, rng, count), SIZE, detail=False, background=background).image_uint8
 
 
 def work(job: tuple[int, int, float]) -> tuple[float, float, int, int]:

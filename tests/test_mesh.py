@@ -1,6 +1,7 @@
 """Normals: known answers, the table of incident triangles, gradients."""
 
 import numpy as np
+import pytest
 import torch
 
 from mien.mesh import Mesh, incident_triangles, normalize, triangle_normals, vertex_normals
@@ -61,6 +62,24 @@ def test_numpy_and_torch_agree_and_batches_are_free():
     tensors = vertex_normals(torch.from_numpy(vertices), torch.from_numpy(model.triangles))
     np.testing.assert_allclose(tensors.numpy(), batch, atol=1e-6)
     np.testing.assert_allclose(batch[1, 2], vertex_normals(vertices[1, 2], model.triangles), atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 2), (0,)])
+def test_kernel_equals_the_array_code(batch):
+    """Float32 by the kernel, float64 by gathering; zero at a flat triangle and at a vertex without any."""
+    rng = np.random.default_rng(0)
+    triangles = np.concatenate([rng.integers(0, 8, (12, 3)), [[8, 9, 9]]]).astype(np.int32)
+    vertices = rng.normal(size=(*batch, 11, 3))
+    fast = vertex_normals(vertices.astype(np.float32), triangles)
+    assert fast.dtype == np.float32
+    assert (fast[..., 8:, :] == 0).all()
+    np.testing.assert_allclose(fast, vertex_normals(vertices, triangles), atol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_missing_vertex_is_an_error(dtype):
+    with pytest.raises(IndexError):
+        vertex_normals(np.zeros((3, 3), dtype), np.array([[0, 1, 3]], np.int32))
 
 
 def test_gradients():

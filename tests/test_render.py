@@ -8,7 +8,7 @@ import torch
 
 from mien.camera import Camera
 from mien.facecode import FaceCode
-from mien.image import linear_to_srgb
+from mien.image import linear_to_srgb, to_uint8
 from mien.lighting import uniform_light
 from mien.render import render, render_mesh
 from tiny_face import tiny_code, tiny_face
@@ -77,6 +77,31 @@ def test_background_pictures_show_where_the_face_is_not():
     empty = seen.mask == 0
     assert 0.1 < empty.mean() < 0.9
     np.testing.assert_allclose(seen.image[empty], background[empty], atol=1e-6)
+
+
+@pytest.mark.parametrize("supersample", [1, 2, 3])
+@pytest.mark.parametrize("plain", [True, False])
+def test_bytes_are_the_picture(supersample, plain):
+    """To 1 / 255: dark and overexposed skin, before a plain colour and before pictures, NumPy and torch."""
+    code = tiny_code(3, (2, 2))
+    code = code.with_(illumination=code.illumination * np.float32([[0.02], [3]])[..., None, None])
+    background = np.random.default_rng(0).random((2, 1, 1, 1, 3) if plain else (SIZE[1], SIZE[0], 3), "f4")
+    seen = render(tiny_face(), code, SIZE, supersample=supersample, background=background)
+    exact = 255 * np.clip(seen.image, 0, 1)
+    assert seen.image_uint8.dtype == np.uint8
+    assert np.abs(seen.image_uint8 - exact).max() <= (1.45 if supersample > 1 else 0.95)
+    assert np.mean(seen.image_uint8 != to_uint8(seen.image)) < 0.1
+    assert (seen.image_uint8 == 255).mean() > 0.01
+    empty = seen.mask == 0
+    assert (seen.image_uint8[empty] == to_uint8(seen.image)[empty]).all()
+
+
+def test_bytes_of_torch_and_of_no_face():
+    model, code = float64_torch()
+    seen = render(model, code, SIZE, background=torch.tensor([0.1, 0.5, 0.9]))
+    np.testing.assert_array_equal(seen.image_uint8.numpy(), to_uint8(seen.image.numpy()))
+    away = tiny_code().with_(translation=np.float32([0, 0, -500]))
+    assert (render(tiny_face(), away, SIZE).image_uint8 == 0).all()
 
 
 @pytest.mark.parametrize("batch", [(3,), (2, 2), (0,)])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, is_numpy_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +58,17 @@ def vertex_normals(vertices: Any, triangles: Any, incident: Any = None) -> Any:
         vertices: (..., V, 3), NumPy or torch.
         triangles: (T, 3) int32, counter-clockwise from outside.
         incident: (V, D) int32, the table of `incident_triangles`; give it where normals are needed often.
+            Not used for NumPy's float32, which a kernel takes.
 
     Returns:
         (..., V, 3) unit vectors; zero where a vertex has no triangle of any area.
+
+    Raises:
+        IndexError: a triangle names a vertex that does not exist.
     """
     xp = array_namespace(vertices)
+    if is_numpy_array(vertices) and vertices.dtype == np.float32 and is_numpy_array(triangles):
+        return _vertex_normals_numpy(vertices, triangles)
     if incident is None:
         incident = xp.asarray(incident_triangles(triangles, vertices.shape[-2]), device=device(vertices))
     faces = triangle_normals(vertices, triangles)
@@ -70,6 +77,20 @@ def vertex_normals(vertices: Any, triangles: Any, incident: Any = None) -> Any:
     slot = xp.where(incident < 0, triangles.shape[0], incident)
     total = sum(xp.take(faces, slot[:, i], axis=-2) for i in range(slot.shape[1]))
     return normalize(total)
+
+
+def _vertex_normals_numpy(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    from mien import mesh_kernel
+
+    flat = np.ascontiguousarray(vertices).reshape(math.prod(vertices.shape[:-2]), *vertices.shape[-2:])
+    corners = np.ascontiguousarray(triangles, np.int32)
+    if corners.size and corners.view(np.uint32).max() >= flat.shape[1]:  # negative numbers read as huge ones
+        raise IndexError(
+            f"triangles name vertices {corners.min()} to {corners.max()}, but there are {flat.shape[1]}"
+        )
+    normals = np.empty_like(flat)
+    mesh_kernel.vertex_normals(flat, corners, normals)
+    return normals.reshape(vertices.shape)
 
 
 def normalize(vectors: Any) -> Any:

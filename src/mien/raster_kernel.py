@@ -36,7 +36,7 @@ def _most(a, b, c):
 
 
 @numba.njit
-def _corners(triangles, t):
+def corners_of(triangles, t):
     """Vertex numbers of triangle `t` of the flat list."""
     first = np.uintp(3) * np.uintp(t)
     i, j, k = triangles[first], triangles[first + np.uintp(1)], triangles[first + np.uintp(2)]
@@ -98,7 +98,7 @@ def _choose(placed, first, triangles, cull, width, height, chosen):
     largest = np.float32(0) if cull else np.float32(np.inf)
     count = 0
     for t in range(np.uintp(triangles.shape[0] // 3)):
-        i, j, k = _corners(triangles, t)
+        i, j, k = corners_of(triangles, t)
         (x0, y0, _), (x1, y1, _), (x2, y2, _) = _vertex(placed, i), _vertex(placed, j), _vertex(placed, k)
         if (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0) <= largest:
             left, right = _box(first, i, j, k, 0, width)
@@ -113,7 +113,7 @@ def _draw(placed, first, triangles, chosen, cull, width, height, ids, nearest):
     """Writes the number of the nearest triangle at each pixel centre, and its 1 / depth."""
     for n in range(np.uintp(chosen.shape[0])):
         t = chosen[n]
-        i, j, k = _corners(triangles, t)
+        i, j, k = corners_of(triangles, t)
         left, right = _box(first, i, j, k, 0, width)
         top, bottom = _box(first, i, j, k, 1, height)
         (x0, y0, inverse0), (x1, y1, inverse1) = _vertex(placed, i), _vertex(placed, j)
@@ -165,7 +165,7 @@ def _finish(placed, triangles, width, height, ids, barycentric, depth):
         for column in range(np.uintp(width)):
             w0, w1, w2, distance = np.float32(0), np.float32(0), np.float32(0), np.float32(np.inf)
             if ids[pixel] >= 0:
-                i, j, k = _corners(triangles, np.uint32(ids[pixel]))
+                i, j, k = corners_of(triangles, np.uint32(ids[pixel]))
                 cx, cy = np.float32(column), np.float32(row)
                 (x0, y0, inverse0), (x1, y1, inverse1) = _vertex(placed, i), _vertex(placed, j)
                 x2, y2, inverse2 = _vertex(placed, k)
@@ -242,7 +242,7 @@ def interpolate_pictures(attributes, triangles, triangle, barycentric, out):
             if triangle[b, n] < 0:
                 out[b, n, :] = 0
                 continue
-            i, j, k = _corners(triangles, np.uint32(triangle[b, n]))
+            i, j, k = corners_of(triangles, np.uint32(triangle[b, n]))
             w0, w1, w2 = barycentric[b, n, 0], barycentric[b, n, 1], barycentric[b, n, 2]
             for c in range(np.uintp(out.shape[2])):
                 out[b, n, c] = w0 * attributes[b, i, c] + w1 * attributes[b, j, c] + w2 * attributes[b, k, c]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, reduce
 from typing import Any
 
-from array_api_compat import array_namespace, device, is_torch_array
+import numpy as np
+from array_api_compat import array_namespace, device, is_numpy_array, is_torch_array
 
 from mien.camera import Camera, project, rotate, to_camera
 from mien.facecode import FaceCode
-from mien.image import linear_to_srgb, srgb_to_linear
+from mien.image import linear_to_srgb, srgb_to_linear, to_uint8
 from mien.lighting import shading
 from mien.mesh import incident_triangles, normalize, vertex_normals
 from mien.morphable import MorphableModel
@@ -22,28 +24,53 @@ class Rendering:
     """A picture of a face, and what is known about each of its pixels.
 
     Attributes:
-        image: (..., H, W, 3) sRGB in [0, 1].
         fragments: what each sample sees, (..., H s, W s) of them.
+        radiance: (..., V, 3) linear RGB of the vertices of the mesh drawn.
         vertex_normals: (..., V, 3) of the mesh drawn, light frame.
         triangles: (T, 3) int32 of the mesh drawn.
         supersample: samples s of a pixel along each axis.
+        background: (..., H, W, 3) or (3,), sRGB in [0, 1].
     """
 
-    image: Any
     fragments: Fragments
+    radiance: Any
     vertex_normals: Any
     triangles: Any
     supersample: int
+    background: Any
+
+    @cached_property
+    def image(self) -> Any:
+        """(..., H, W, 3) sRGB in [0, 1]."""
+        xp = array_namespace(self.radiance)
+        seen = interpolate(self.radiance, self.triangles, self.fragments)
+        if self.supersample == 1:
+            covered = (self.fragments.triangle >= 0)[..., None]
+            return xp.where(covered, linear_to_srgb(xp.where(seen < 1, seen, 1.0)), self.background)
+        share = _coverage(self.fragments, self.supersample, seen.dtype)[..., None]
+        mixed = _mean_of_samples(seen, self.supersample) + (1 - share) * srgb_to_linear(self.background)
+        return linear_to_srgb(xp.where(mixed < 1, mixed, 1.0))
+
+    @cached_property
+    def image_uint8(self) -> Any:
+        """(..., H, W, 3) uint8 sRGB: `image` in bytes, rounded to the nearest or the one beside it.
+
+        With NumPy ten times as fast as `image`, which it does not need.
+        """
+        xp = array_namespace(self.radiance)
+        if is_numpy_array(self.radiance) and self.radiance.dtype == np.float32:
+            return self._encoded()
+        return xp.astype(xp.round(255 * xp.clip(self.image, 0.0, 1.0)), xp.uint8)
 
     @cached_property
     def mask(self) -> Any:
         """(..., H, W) share of the pixel that the face covers, in [0, 1]."""
-        return _coverage(self.fragments, self.supersample, self.image.dtype)
+        return _coverage(self.fragments, self.supersample, self.radiance.dtype)
 
     @cached_property
     def depth(self) -> Any:
         """(..., H, W) float32 millimetres along the optical axis to the nearest sample; inf where empty."""
-        xp = array_namespace(self.image)
+        xp = array_namespace(self.radiance)
         return reduce(xp.minimum, _samples(self.fragments.depth[..., None], self.supersample))[..., 0]
 
     @cached_property
@@ -51,6 +78,25 @@ class Rendering:
         """(..., H, W, 3) unit vectors in the light frame; 0 where empty."""
         seen = normalize(interpolate(self.vertex_normals, self.triangles, self.fragments))
         return seen if self.supersample == 1 else normalize(_mean_of_samples(seen, self.supersample))
+
+    def _encoded(self) -> np.ndarray:
+        from mien.render_kernel import encode_pictures
+
+        triangle = self.fragments.triangle
+        *batch, height, width = *triangle.shape[:-2], *(n // self.supersample for n in triangle.shape[-2:])
+        count, vertices = math.prod(batch), self.radiance.shape[-2]
+        out = np.empty((*batch, height, width, 3), np.uint8)
+        radiance = np.broadcast_to(self.radiance, (*batch, vertices, 3)).reshape(count, vertices, 3)
+        encode_pictures(
+            np.ascontiguousarray(radiance),
+            np.ascontiguousarray(self.triangles, np.int32).reshape(-1),
+            triangle.reshape(count, *triangle.shape[-2:]),
+            self.fragments.barycentric.reshape(count, *triangle.shape[-2:], 3),
+            np.broadcast_to(to_uint8(self.background), out.shape).reshape(count, height, width, 3),
+            *_srgb_tables(),
+            out.reshape(count, height, width, 3),
+        )
+        return out
 
 
 def render(
@@ -144,9 +190,10 @@ def render_mesh(
         weights = barycentric(points, triangles, fragments)
         fragments = Fragments(fragments.triangle, weights, fragments.depth)
     radiance = xp.asarray(albedo, device=device(points)) * shading(normals, illumination)
-    seen = interpolate(xp.astype(radiance, points.dtype, copy=False), triangles, fragments)
-    image = _over_background(seen, fragments, supersample, background)
-    return Rendering(image, fragments, normals, triangles, supersample)
+    radiance = xp.astype(radiance, points.dtype, copy=False)
+    behind = [0.0, 0.0, 0.0] if background is None else background
+    behind = xp.asarray(behind, dtype=points.dtype, device=device(points))
+    return Rendering(fragments, radiance, normals, triangles, supersample, behind)
 
 
 @lru_cache(maxsize=8)
@@ -170,17 +217,11 @@ def incidence(model: MorphableModel) -> Any:
     return xp.asarray(table, device=device(model.triangles))
 
 
-def _over_background(radiance: Any, fragments: Fragments, supersample: int, background: Any) -> Any:
-    """(..., H s, W s, 3) linear radiance to the (..., H, W, 3) picture in sRGB."""
-    xp = array_namespace(radiance)
-    behind = [0.0, 0.0, 0.0] if background is None else background
-    behind = xp.asarray(behind, dtype=radiance.dtype, device=device(radiance))
-    if supersample == 1:
-        covered = (fragments.triangle >= 0)[..., None]
-        return xp.where(covered, linear_to_srgb(xp.where(radiance < 1, radiance, 1.0)), behind)
-    share = _coverage(fragments, supersample, radiance.dtype)[..., None]
-    mixed = _mean_of_samples(radiance, supersample) + (1 - share) * srgb_to_linear(behind)
-    return linear_to_srgb(xp.where(mixed < 1, mixed, 1.0))
+@lru_cache(maxsize=1)
+def _srgb_tables() -> tuple[np.ndarray, np.ndarray]:
+    """sRGB bytes of 4,096 linear values from 0 to 1, never a whole byte apart; linear values of 256 bytes."""
+    linear, encoded = np.linspace(0, 1, 4096), np.linspace(0, 1, 256, dtype=np.float32)
+    return to_uint8(linear_to_srgb(linear)), srgb_to_linear(encoded)
 
 
 def _host(array: Any) -> Any:
