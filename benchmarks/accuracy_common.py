@@ -45,7 +45,7 @@ def fitter(options: argparse.Namespace) -> Fitter:
     model = read_model_file(options.model_file) if options.model_file else load_model("anny")
     return Fitter.of(
         model,
-        replace(LandmarkPriors(), **dict(options.landmark_priors)),
+        replace(LandmarkPriors.of(model), **dict(options.landmark_priors)),
         replace(PixelPriors(), **dict(options.pixel_priors)),
     )
 
