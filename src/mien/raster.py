@@ -55,18 +55,16 @@ def rasterize(points: Any, triangles: Any, height: int, width: int, cull_backfac
     batch, count = points.shape[:-2], points.shape[-2]
     flat = np.ascontiguousarray(_to_numpy(points), np.float32).reshape(math.prod(batch), count, 3)
     corners = np.ascontiguousarray(_to_numpy(triangles), np.int32).reshape(-1)
-    if corners.size and corners.view(np.uint32).max() >= count:  # negative numbers read as huge ones
-        raise ValueError(
-            f"triangles name vertices {corners.min()} to {corners.max()}, but there are {count} points"
-        )
     triangle = np.empty((len(flat), height, width), np.int32)
     weights = np.empty((len(flat), height, width, 3), np.float32)
     depth = np.empty((len(flat), height, width), np.float32)
 
     def draw(part: slice) -> None:
-        rasterize_pictures(
-            flat[part], corners, NEAR_MM, cull_backfaces, triangle[part], weights[part], depth[part]
-        )
+        pictures = triangle[part], weights[part], depth[part]
+        if not rasterize_pictures(flat[part], corners, NEAR_MM, cull_backfaces, *pictures):
+            raise ValueError(
+                f"triangles name vertices {corners.min()} to {corners.max()}, but there are {count} points"
+            )
 
     _for_parts(draw, len(flat))
     xp, where = array_namespace(points), device(points)

@@ -18,6 +18,10 @@ GRID = np.float32(1024)
 """Snapped positions to the pixel."""
 GUARD_PX = np.float32(16384)
 """Triangles that reach further than this from the picture's corner, where float32 is coarser, are dropped."""
+GROUP = 128
+"""Small triangles that are drawn together."""
+FIELDS = 15
+"""Numbers kept of each of them."""
 LANES = 8
 """Pixels of a row that are drawn at once: LLVM makes vectors of a loop whose length is a multiple of this."""
 
@@ -51,73 +55,146 @@ def _vertex(placed, i):
 
 
 @numba.njit
-def _box(first, i, j, k, axis, end):
+def _box(a, b, c, end):
     """First pixel at or after the triangle along one axis, and the first one past it, cut off to [0, end]."""
-    two, axis = np.uintp(2), np.uintp(axis)
-    a, b, c = first[two * i + axis], first[two * j + axis], first[two * k + axis]
-    low, high = np.int32(_least(a, b, c)), np.int32(_most(a, b, c))
-    return low if low > 0 else np.int32(0), high if high < end else end
+    low, high = np.ceil(_least(a, b, c)), np.ceil(_most(a, b, c))
+    return low if low > np.float32(0) else np.float32(0), high if high < end else end
 
 
 @numba.njit
 def _exclusion(dx, dy):
     """0 for a top or left edge, which owns the pixel centres on it; else the smallest value above 0."""
-    return 0.0 if (dy < 0) | ((dy == 0) & (dx > 0)) else 1.0 / (GRID * GRID)
+    zero, least = type(dx)(0), type(dx)(1) / type(dx)(GRID * GRID)
+    return zero if (dy < 0) | ((dy == 0) & (dx > 0)) else least
 
 
 @numba.njit
-def _snap(points, near, placed, first):
-    """x and y on the grid, counted so that pixel i's centre is at i, and 1 / depth; first pixel at or after.
+def _snap(points, near, placed):
+    """x and y on the grid, counted so that pixel i's centre is at i, and 1 / depth.
 
     A vertex that cannot be drawn gets NaN, which no triangle's area survives.
     """
-    half, cell = np.float32(0.5), np.float32(1) / GRID
+    half, cell, infinity, nan = np.float32(0.5), np.float32(1) / GRID, np.float32(np.inf), np.float32(np.nan)
     for v in range(np.uintp(points.shape[0] // 3)):
-        x, y, depth = _vertex(points, v)
-        usable = (depth > near) & (depth < np.float32(np.inf)) & (abs(x) < GUARD_PX) & (abs(y) < GUARD_PX)
-        spoil = np.float32(0) if usable else np.float32(np.nan)
+        n = np.uintp(3) * v
+        x, y, depth = points[n], points[n + np.uintp(1)], points[n + np.uintp(2)]
+        usable = (depth > near) & (depth < infinity) & (abs(x) < GUARD_PX) & (abs(y) < GUARD_PX)
         x = np.floor(x * GRID + half) * cell - half
-        y = np.floor(y * GRID + half) * cell - half
-        n, m = np.uintp(3) * v, np.uintp(2) * v
-        placed[n], placed[n + np.uintp(1)], placed[n + np.uintp(2)] = (
-            x + spoil,
-            y + spoil,
-            np.float32(1) / depth,
-        )
-        first[m] = np.int16(np.int32(np.ceil(x))) if usable else np.int16(0)
-        first[m + np.uintp(1)] = np.int16(np.int32(np.ceil(y))) if usable else np.int16(0)
+        placed[n] = x if usable else nan
+        placed[n + np.uintp(1)] = np.floor(y * GRID + half) * cell - half
+        placed[n + np.uintp(2)] = np.float32(1) / depth
 
 
 @numba.njit
-def _choose(placed, first, triangles, cull, width, height, chosen):
-    """Writes the numbers of the triangles that face the camera and have a pixel centre in their box.
+def _sort_out(placed, triangles, cull, width, height, large, ids, nearest):
+    """Draws the small triangles, of 2 x 2 pixel centres at most, and writes the numbers of the others.
 
-    Returns how many. The area in float32 may be 0 where it is not, but never has the wrong sign. Boxes are
-    tested without a branch: for triangles of a pixel's size no processor can foresee it.
+    Left out are those that face away or have no pixel centre in their box. The area in float32 may be 0 where
+    it is not, but never has the wrong sign. Boxes are tested without a branch: for triangles of a pixel's size
+    no processor can foresee it.
+
+    Returns:
+        How many are large; -1 if a triangle names a vertex that does not exist.
     """
-    largest = np.float32(0) if cull else np.float32(np.inf)
-    count = 0
+    vertices, largest = np.uintp(placed.shape[0] // 3), np.float32(0) if cull else np.float32(np.inf)
+    side = np.float32(2) if cull else np.float32(0)  # the small ones' code knows one way round
+    end_x, end_y = np.float32(width), np.float32(height)
+    group, pixels = np.zeros(FIELDS * GROUP, np.float32), np.empty(GROUP, np.int32)
+    numbers, seen = np.empty(GROUP, np.int32), np.empty(4 * GROUP + 1, np.int32)
+    count, waiting = np.uintp(0), np.uintp(0)
     for t in range(np.uintp(triangles.shape[0] // 3)):
         i, j, k = corners_of(triangles, t)
-        (x0, y0, _), (x1, y1, _), (x2, y2, _) = _vertex(placed, i), _vertex(placed, j), _vertex(placed, k)
+        if (i >= vertices) | (j >= vertices) | (k >= vertices):
+            return -1
+        (x0, y0, inverse0), (x1, y1, inverse1) = _vertex(placed, i), _vertex(placed, j)
+        x2, y2, inverse2 = _vertex(placed, k)
         if (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0) <= largest:
-            left, right = _box(first, i, j, k, 0, width)
-            top, bottom = _box(first, i, j, k, 1, height)
-            chosen[count] = t
-            count += (left < right) & (top < bottom)
-    return count
+            left, right = _box(x0, x1, x2, end_x)
+            top, bottom = _box(y0, y1, y2, end_y)
+            drawn = (left < right) & (top < bottom)
+            small = (right - left <= side) & (bottom - top <= side)
+            large[count] = t
+            count += np.uintp(drawn & (not small))
+            n = waiting
+            group[n], group[n + np.uintp(GROUP)] = x0 - left, y0 - top
+            group[n + np.uintp(2 * GROUP)], group[n + np.uintp(3 * GROUP)] = x2 - left, y2 - top
+            group[n + np.uintp(4 * GROUP)], group[n + np.uintp(5 * GROUP)] = x1 - left, y1 - top
+            group[n + np.uintp(6 * GROUP)] = inverse0
+            group[n + np.uintp(7 * GROUP)] = inverse2
+            group[n + np.uintp(8 * GROUP)] = inverse1
+            group[n + np.uintp(9 * GROUP)] = right - left
+            group[n + np.uintp(10 * GROUP)] = bottom - top
+            pixels[n], numbers[n] = np.int32(top) * width + np.int32(left), t
+            waiting += np.uintp(drawn & small)
+            if waiting == GROUP:
+                _draw_group(group, pixels, numbers, waiting, seen, width, ids, nearest)
+                waiting = np.uintp(0)
+    _draw_group(group, pixels, numbers, waiting, seen, width, ids, nearest)
+    return np.int64(count)
 
 
 @numba.njit
-def _draw(placed, first, triangles, chosen, cull, width, height, ids, nearest):
+def _draw_group(group, pixels, numbers, count, seen, width, ids, nearest):
+    """Draws `count` small triangles, clockwise in the picture's axes: all tested at once, then hit by hit.
+
+    Args:
+        group: (FIELDS GROUP,) x and y of the corners from the first centre of the box, 1 / depth of the
+            corners, width and height of the box; receives 1 / depth at its 2 x 2 centres, 0 where not covered.
+        pixels, numbers: (GROUP,) pixel of that first centre, triangle number.
+        seen: (4 GROUP + 1,) scratch.
+    """
+    for n in range(np.uintp(GROUP)):
+        x0, y0 = group[n], group[n + np.uintp(GROUP)]
+        x1, y1 = group[n + np.uintp(2 * GROUP)], group[n + np.uintp(3 * GROUP)]
+        x2, y2 = group[n + np.uintp(4 * GROUP)], group[n + np.uintp(5 * GROUP)]
+        inverse0 = group[n + np.uintp(6 * GROUP)]
+        wide = group[n + np.uintp(9 * GROUP)] > 1
+        high = group[n + np.uintp(10 * GROUP)] > 1
+        dx0, dy0, dx1, dy1, dx2, dy2 = x2 - x1, y2 - y1, x0 - x2, y0 - y2, x1 - x0, y1 - y0
+        e0, e1, e2 = x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0
+        least0, least1, least2 = _exclusion(dx0, dy0), _exclusion(dx1, dy1), _exclusion(dx2, dy2)
+        scale = np.float32(1) / (e0 + e1 + e2)
+        slope1 = (group[n + np.uintp(7 * GROUP)] - inverse0) * scale
+        slope2 = (group[n + np.uintp(8 * GROUP)] - inverse0) * scale
+        none = np.float32(0)
+        here, inside = inverse0 + e1 * slope1 + e2 * slope2, (e0 >= least0) & (e1 >= least1) & (e2 >= least2)
+        group[n + np.uintp(11 * GROUP)] = here if inside else none
+        f0, f1, f2 = e0 - dy0, e1 - dy1, e2 - dy2
+        here, inside = inverse0 + f1 * slope1 + f2 * slope2, (f0 >= least0) & (f1 >= least1) & (f2 >= least2)
+        group[n + np.uintp(12 * GROUP)] = here if inside & wide else none
+        e0, e1, e2 = e0 + dx0, e1 + dx1, e2 + dx2
+        here, inside = inverse0 + e1 * slope1 + e2 * slope2, (e0 >= least0) & (e1 >= least1) & (e2 >= least2)
+        group[n + np.uintp(13 * GROUP)] = here if inside & high else none
+        f0, f1, f2 = f0 + dx0, f1 + dx1, f2 + dx2
+        here, inside = inverse0 + f1 * slope1 + f2 * slope2, (f0 >= least0) & (f1 >= least1) & (f2 >= least2)
+        group[n + np.uintp(14 * GROUP)] = here if inside & wide & high else none
+    hits = np.uintp(0)
+    for n in range(count):
+        for corner in range(np.uintp(4)):
+            at = n + corner * np.uintp(GROUP)
+            seen[hits] = at
+            hits += np.uintp(group[at + np.uintp(11 * GROUP)] > 0)
+    for hit in range(hits):
+        at = np.uintp(np.uint32(seen[hit]))
+        n, corner = at % np.uintp(GROUP), at // np.uintp(GROUP)
+        pixel = np.uintp(np.uint32(pixels[n])) + corner % np.uintp(2) + corner // np.uintp(2) * np.uintp(width)
+        here = group[at + np.uintp(11 * GROUP)]
+        if here > nearest[pixel]:
+            nearest[pixel], ids[pixel] = here, numbers[n]
+
+
+@numba.njit
+def _draw(placed, triangles, chosen, cull, width, height, ids, nearest):
     """Writes the number of the nearest triangle at each pixel centre, and its 1 / depth."""
+    end_x, end_y = np.float32(width), np.float32(height)
     for n in range(np.uintp(chosen.shape[0])):
         t = chosen[n]
         i, j, k = corners_of(triangles, t)
-        left, right = _box(first, i, j, k, 0, width)
-        top, bottom = _box(first, i, j, k, 1, height)
         (x0, y0, inverse0), (x1, y1, inverse1) = _vertex(placed, i), _vertex(placed, j)
         x2, y2, inverse2 = _vertex(placed, k)
+        left, right = _box(x0, x1, x2, end_x)
+        top, bottom = _box(y0, y1, y2, end_y)
+        left, right, top, bottom = np.int32(left), np.int32(right), np.int32(top), np.int32(bottom)
         x0, y0, inverse0 = np.float64(x0), np.float64(y0), np.float64(inverse0)
         x1, y1, inverse1 = np.float64(x1), np.float64(y1), np.float64(inverse1)
         x2, y2, inverse2 = np.float64(x2), np.float64(y2), np.float64(inverse2)
@@ -148,7 +225,8 @@ def _draw(placed, first, triangles, chosen, cull, width, height, ids, nearest):
             for c in range(columns):
                 e0, e1, e2 = row0 - dy0 * c, row1 - dy1 * c, row2 - dy2 * c
                 here = np.float32(inverse0 + e1 * slope1 + e2 * slope2)
-                seen = (e0 >= least0) & (e1 >= least1) & (e2 >= least2) & (here > nearest_here[c])
+                nearer = (here > nearest_here[c]) | ((here == nearest_here[c]) & (t < ids_here[c]))
+                seen = (e0 >= least0) & (e1 >= least1) & (e2 >= least2) & nearer
                 nearest_here[c] = here if seen else nearest_here[c]
                 ids_here[c] = t if seen else ids_here[c]
             row0 += dx0
@@ -187,7 +265,7 @@ _triangles = types.Array(types.int32, 1, "C", readonly=True)
 
 
 @compiled(
-    types.void(
+    types.boolean(
         _points, _triangles, types.float32, types.boolean,
         types.int32[:, :, ::1], types.float32[:, :, :, ::1], types.float32[:, :, ::1],
     ),
@@ -199,22 +277,28 @@ def rasterize_pictures(points, triangles, near, cull, triangle, barycentric, dep
 
     Args:
         points: (B, V, 3) x_px, y_px, depth_mm.
-        triangles: (3 T,) corners of one triangle after the other, every number in [0, V).
+        triangles: (3 T,) corners of one triangle after the other.
         near: depth_mm at and below which a vertex drops its triangles.
         cull: whether triangles that are clockwise in the picture as seen are dropped.
         triangle, barycentric, depth: (B, H, W), (B, H, W, 3), (B, H, W), any contents.
+
+    Returns:
+        Whether the vertices of all triangles exist; if not, nothing sensible was drawn.
     """
     vertices, height, width = points.shape[1], np.int32(triangle.shape[1]), np.int32(triangle.shape[2])
-    placed, first = np.empty(3 * vertices, np.float32), np.empty(2 * vertices, np.int16)
-    chosen = np.empty(triangles.shape[0] // 3 + 1, np.int32)
+    placed = np.empty(3 * vertices, np.float32)
+    large = np.empty(triangles.shape[0] // 3 + 1, np.int32)
     for b in range(points.shape[0]):
         ids, weights, nearest = triangle[b].reshape(-1), barycentric[b].reshape(-1), depth[b].reshape(-1)
         ids[:] = -1
         nearest[:] = 0
-        _snap(points[b].reshape(-1), near, placed, first)
-        count = _choose(placed, first, triangles, cull, width, height, chosen)
-        _draw(placed, first, triangles, chosen[:count], cull, width, height, ids, nearest)
+        _snap(points[b].reshape(-1), near, placed)
+        count = _sort_out(placed, triangles, cull, width, height, large, ids, nearest)
+        if count < 0:
+            return False
+        _draw(placed, triangles, large[:count], cull, width, height, ids, nearest)
         _finish(placed, triangles, width, height, ids, weights, nearest)
+    return True
 
 
 @compiled(
