@@ -18,7 +18,8 @@ from mien.evaluation.detections import Detections, detect_all
 from mien.evaluation.ict import IctModel, cache_folder
 from mien.evaluation.ict_heads import Heads, random_heads
 from mien.evaluation.report import Report
-from mien.fit import Fitter, LandmarkPriors, PixelPriors
+from mien.fit import Fitter
+from mien.fit.priors import measured_priors
 from mien.model_files.packaged import read_model_file
 from mien.morphable import MorphableModel, load_model
 
@@ -43,10 +44,11 @@ def parser(description: str) -> argparse.ArgumentParser:
 def fitter(options: argparse.Namespace) -> Fitter:
     """The fit that the options mean."""
     model = read_model_file(options.model_file) if options.model_file else load_model("anny")
+    landmarks, pixels = measured_priors(model.name)
     return Fitter.of(
         model,
-        replace(LandmarkPriors.of(model), **dict(options.landmark_priors)),
-        replace(PixelPriors(), **dict(options.pixel_priors)),
+        replace(landmarks, **dict(options.landmark_priors)),
+        replace(pixels, **dict(options.pixel_priors)),
     )
 
 

@@ -7,9 +7,10 @@ from scipy.optimize import lsq_linear
 from mien.camera import rotation_matrix
 from mien.fit import Fitter
 from mien.fit.joint_fit import _linearise_everything
-from mien.fit.landmark_fit import CAMERA_UNKNOWNS, Geometry, LandmarkPriors, advance, fit_landmarks, linearise
+from mien.fit.landmark_fit import CAMERA_UNKNOWNS, Geometry, advance, fit_landmarks, linearise
 from mien.fit.least_squares import bounded_step, normal_equations
 from mien.fit.pixel_fit import Appearance, Crop, linearise_pixels, view
+from mien.fit.priors import LandmarkPriors
 from mien.lighting import sh_basis, sh_basis_gradient
 from tiny_face import tiny_face
 
@@ -69,11 +70,11 @@ def test_landmark_derivatives(fitter: Fitter) -> None:
     jacobian, _, _, _ = linearise(basis, state, target, LandmarkPriors())
     for k in range(len(jacobian)):
         step = np.zeros(len(jacobian))
-        step[k] = 1e-5
+        step[k] = 1e-3
         ahead, behind = (advance(state, sign * step) for sign in (1, -1))
-        slope = (landmarks_of(fitter, ahead) - landmarks_of(fitter, behind)).T.ravel() / 2e-5
+        slope = (landmarks_of(fitter, ahead) - landmarks_of(fitter, behind)).T.ravel() / 2e-3
         slope *= state.translation[2] / state.focal_px
-        np.testing.assert_allclose(jacobian[k], slope, atol=2e-3 * np.abs(slope).max() + 1e-4)
+        np.testing.assert_allclose(jacobian[k], slope, atol=5e-3 * np.abs(slope).max() + 1e-3)
 
 
 def test_light_basis_derivative() -> None:

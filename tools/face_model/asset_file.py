@@ -27,15 +27,17 @@ def write_asset(model: MorphableModel, path: Path) -> None:
     write_model_file(model, partial)
     partial.chmod(0o644)
     os.replace(partial, path)
-    record_asset(path)
+    record_asset(path, **_ENTRY)
 
 
-def record_asset(path: Path) -> None:
+def record_asset(path: Path, licence: str, provenance: str, command: str) -> None:
     """Brings the entry of `path` in `assets.json` beside it up to date."""
     listing = path.parent / "assets.json"
     entries = {entry["file"]: entry for entry in json.loads(listing.read_text())} if listing.exists() else {}
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    entries[path.name] = {"file": path.name, "sha256": digest, **_ENTRY}
+    entries[path.name] = {
+        "file": path.name, "sha256": digest, "licence": licence, "provenance": provenance, "command": command,
+    }  # fmt: skip
     partial = listing.with_suffix(".partial")
     partial.write_text(json.dumps([entries[name] for name in sorted(entries)], indent=2) + "\n")
     os.replace(partial, listing)

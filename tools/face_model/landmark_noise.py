@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from mien.camera import rotation_matrix, rotation_vector
 from mien.detect import Detector
 from mien.facecode import ARKIT_NAMES, FaceCode
-from mien.fit.landmark_noise import LandmarkNoise
+from mien.fit.priors import LandmarkNoise
 from mien.landmarks import LandmarkPoints, place_landmarks
 from mien.lighting import directional_light, uniform_light
 from mien.morphable import MorphableModel
@@ -23,7 +22,7 @@ SEED = 4_000_000
 
 def random_scene(model: MorphableModel, random: np.random.Generator) -> tuple[FaceCode, np.ndarray]:
     """A random head, expression, pose, camera and light, and a background (3,) sRGB."""
-    yaw, pitch, roll = np.radians([25, 10, 6]) * random.normal(size=3).clip(-2, 2)
+    yaw, pitch, roll = np.radians([14, 8, 5]) * random.normal(size=3).clip(-2, 2)
     turn = rotation_matrix(np.array([0, 0, roll])) @ rotation_matrix(np.array([pitch, 0, 0]))
     turn = turn @ rotation_matrix(np.array([0, yaw, 0]))
     distance = float(np.exp(random.normal(np.log(900), 0.35)))
@@ -51,20 +50,20 @@ def random_expression(random: np.random.Generator) -> np.ndarray:
     if random.random() < 0.33:
         return expression
     stems = sorted({name.removesuffix("Left").removesuffix("Right") for name in ARKIT_NAMES})
-    for stem in random.choice(stems, random.integers(1, 6), replace=False):
-        strength = random.uniform(0, 1) ** 1.5
+    for stem in random.choice(stems, random.integers(1, 5), replace=False):
+        strength = random.uniform(0, 1) ** 2
         for k, name in enumerate(ARKIT_NAMES):
             if name.startswith(stem):
                 expression[k] = np.clip(strength * random.normal(1, 0.2), 0, 1)
     return expression
 
 
-def measure(model: MorphableModel, count: int, detector: Detector) -> np.ndarray:
+def measure(model: MorphableModel, heads: Iterable, detector: Detector) -> np.ndarray:
     """(N, 2, 478) detected minus true landmarks, mm at the face, turned upright; without faces not found."""
     random = np.random.default_rng(SEED)
     points = LandmarkPoints.of(model.landmarks478, model.identity_mean, sliding=False)
     errors = []
-    for _ in range(count):
+    for _ in heads:
         code, background = random_scene(model, random)
         picture = render(model, code, (SIZE_PX, SIZE_PX), supersample=2, background=background).image
         faces = detector.detect(picture, max_faces=1)
@@ -93,11 +92,4 @@ def describe(errors: np.ndarray, factors: int = FACTORS) -> LandmarkNoise:
     shape = errors.shape[1:]
     return LandmarkNoise(
         bias.reshape(shape), np.maximum(rest, 0.05**2).reshape(shape), loadings.reshape(-1, *shape)
-    )
-
-
-def write(noise: LandmarkNoise, path: Path) -> None:
-    """Writes the file that `mien.fit.landmark_noise.load_landmark_noise` reads."""
-    save_file(
-        {name: getattr(noise, name).astype(np.float16) for name in ("bias", "factors", "variance")}, path
     )

@@ -6,7 +6,7 @@ together from both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -16,14 +16,17 @@ from mien.fit.joint_fit import fit_jointly
 from mien.fit.landmark_fit import (
     Geometry,
     LandmarkBasis,
-    LandmarkPriors,
     fit_landmarks,
     landmark_prior,
 )
-from mien.fit.pixel_fit import Appearance, Crop, PixelBasis, PixelPriors, fit_appearance, view
+from mien.fit.pixel_fit import Appearance, Crop, PixelBasis, fit_appearance, view
+from mien.fit.priors import LandmarkPriors, PixelPriors, measured_priors
 from mien.morphable import MorphableModel
 
 __all__ = ["FaceFit", "Fitter", "LandmarkPriors", "PixelPriors", "fit_face"]
+
+_THINNING = 3
+"""The joint step, the dearest, reads every third of the sampled vertices."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +49,14 @@ class Fitter:
 
     Attributes:
         model: the model whose codes are fitted.
-        landmarks, pixels: what the two stages read of it.
+        landmarks, pixels, fewer_pixels: what the three stages read of it.
         landmark_priors, pixel_priors: assumptions.
     """
 
     model: MorphableModel
     landmarks: LandmarkBasis
     pixels: PixelBasis
+    fewer_pixels: PixelBasis
     landmark_priors: LandmarkPriors
     pixel_priors: PixelPriors
 
@@ -63,13 +67,16 @@ class Fitter:
         landmark_priors: LandmarkPriors | None = None,
         pixel_priors: PixelPriors | None = None,
     ) -> Fitter:
-        """A fitter of `model` for MediaPipe's landmarks."""
+        """A fitter of `model` for MediaPipe's landmarks; priors not given are the measured ones."""
+        measured = measured_priors(model.name)
+        pixels = PixelBasis.of(model)
         return cls(
             model,
             LandmarkBasis.of(model, model.landmarks478, sliding=False),
-            PixelBasis.of(model),
-            landmark_priors or LandmarkPriors.of(model),
-            pixel_priors or PixelPriors(),
+            pixels,
+            pixels.thinned(_THINNING),
+            landmark_priors or measured[0],
+            pixel_priors or measured[1],
         )
 
     def __call__(
@@ -108,15 +115,25 @@ class Fitter:
         crop = Crop.around(image, points)
         seen = view(self.pixels, geometry, principal, crop)
         appearance = fit_appearance(self.pixels, geometry, crop, seen, self.pixel_priors)
+        trust = appearance.trust
         if polish:
             precision, centre = landmark_prior(
                 self.landmarks, image_size, focal_px, expected_expression, self.landmark_priors
             )
             geometry, appearance = fit_jointly(
-                self.landmarks, self.pixels, geometry, appearance, points - principal, principal, crop,
-                precision, centre, self.landmark_priors, self.pixel_priors,
-            )  # fmt: skip
-        return FaceFit(self._code(geometry, appearance), np.column_stack([seen.points_px, appearance.trust]))
+                self.landmarks,
+                self.fewer_pixels,
+                geometry,
+                replace(appearance, trust=appearance.trust[::_THINNING]),
+                points - principal,
+                principal,
+                crop,
+                precision,
+                centre,
+                self.landmark_priors,
+                self.pixel_priors,
+            )
+        return FaceFit(self._code(geometry, appearance), np.column_stack([seen.points_px, trust]))
 
     def _code(self, geometry: Geometry, appearance: Appearance) -> FaceCode:
         count = self.landmarks.identity_count

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.fit.landmark_fit import CAMERA_UNKNOWNS, Geometry, LandmarkBasis, LandmarkPriors, advance, linearise
+from mien.fit.landmark_fit import CAMERA_UNKNOWNS, Geometry, LandmarkBasis, advance, linearise
 from mien.fit.least_squares import bounded_step, normal_equations
 from mien.fit.pixel_fit import (
     Appearance,
     Crop,
     PixelBasis,
-    PixelPriors,
-    light_prior_mean,
-    light_prior_precision,
     linearise_pixels,
     robust_trust,
     view,
 )
+from mien.fit.priors import LandmarkPriors, PixelPriors
 from mien.lighting import sh_basis, sh_basis_gradient
 
 _FLIP = np.array([1.0, -1.0, -1.0])
@@ -47,7 +45,7 @@ def fit_jointly(
     total = count + 27 + len(appearance.albedo)
     bounds = np.full((2, total), np.inf) * [[-1], [1]]
     bounds[:, CAMERA_UNKNOWNS + landmarks.identity_count : count] = landmarks.bounds
-    light_precision = light_prior_precision(pixel_priors)
+    light_precision = pixel_priors.light.precision
     for _ in range(iterations):
         hessian, gradient = normal_equations(
             *_linearise_everything(pixels, geometry, appearance, principal_px, crop, pixel_priors)
@@ -63,9 +61,7 @@ def fit_jointly(
         ])  # fmt: skip
         light = slice(count, count + 27)
         hessian[light, light] += light_precision
-        gradient[light] -= (
-            light_precision @ (appearance.illumination - light_prior_mean(pixel_priors)).ravel()
-        )
+        gradient[light] -= light_precision @ (appearance.illumination - pixel_priors.light.mean).ravel()
         albedo_precision = np.full(len(appearance.albedo), pixel_priors.albedo**-2)
         precision = np.concatenate([geometry_precision, np.zeros(27), albedo_precision])
         hessian[np.diag_indices_from(hessian)] += precision
@@ -127,8 +123,11 @@ def _linearise_everything(
     tilted = (model_by_normal @ geometry.rotation).astype(np.float32)
     shape_rows = jacobian[CAMERA_UNKNOWNS : CAMERA_UNKNOWNS + pixels.components.shape[1]]
     for channel in range(channels):
-        shape_rows[..., channel] = np.einsum("akn,na->kn", pixels.components, moved[:, channel])
-        shape_rows[..., channel] += np.einsum("akn,na->kn", pixels.normal_components, tilted[:, channel])
+        shape_rows[..., channel] = sum(
+            pixels.components[axis] * moved[:, channel, axis]
+            + pixels.normal_components[axis] * tilted[:, channel, axis]
+            for axis in range(3)
+        )
     jacobian[-27 - len(by_albedo) : -len(by_albedo)] = by_light.reshape(27, -1, channels)
     jacobian[-len(by_albedo) :] = by_albedo.reshape(len(by_albedo), -1, channels)
 

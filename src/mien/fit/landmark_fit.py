@@ -7,48 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.camera import rotation_matrix, rotation_vector
-from mien.fit.landmark_noise import LandmarkNoise, load_landmark_noise
 from mien.fit.least_squares import bounded_step, normal_equations
+from mien.fit.priors import LandmarkPriors
 from mien.landmarks import LandmarkPoints
 from mien.morphable import Embedding, MorphableModel
 
 _FLIP = np.array([1.0, -1.0, -1.0])
-
-
-@dataclass(frozen=True)
-class LandmarkPriors:
-    """Standard deviations of what the fit assumes before it sees a face.
-
-    Attributes:
-        noise: measured errors of the detector; without it every landmark errs by itself.
-        noise_mm: deviation of one landmark at the face: where `noise` is measured, what real photographs add.
-        contour_noise_mm: the same on the occluding contour.
-        identity: of an identity component.
-        expression: of an ARKit coefficient about its expected value.
-        distance_mm, log_distance: median and log deviation of the distance between camera and head.
-        focal_sides, log_focal: median of the focal length in units of the picture's longer side, and its log
-            deviation, when the camera is unknown.
-        log_known_focal: log deviation of a focal length that is known, from EXIF say.
-    """
-
-    noise: LandmarkNoise | None = None
-    noise_mm: float = 1.2
-    contour_noise_mm: float = 2.4
-    identity: float = 0.35
-    expression: float = 0.15
-    distance_mm: float = 900.0
-    log_distance: float = 0.35
-    focal_sides: float = 1.6
-    log_focal: float = 0.6
-    log_known_focal: float = 0.02
-
-    @classmethod
-    def of(cls, model: MorphableModel) -> LandmarkPriors:
-        """The defaults, sharper where the detector's errors on `model` were measured."""
-        noise = load_landmark_noise(model.name)
-        if noise is None:
-            return cls()
-        return cls(noise=noise, noise_mm=0.6, contour_noise_mm=0.6, identity=0.8, expression=0.25)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +159,7 @@ def linearise(
         residual (2 L,) target minus prediction in mm at the face, x of all landmarks before y;
         shared (R, 2 L) errors in common, or None.
     """
-    model_points = basis.mean + np.einsum("ckp,k->pc", basis.components, state.coefficients)
+    model_points = basis.mean + (state.coefficients.astype(np.float32) @ basis.components).T
     turned = model_points @ state.rotation.T
     camera = turned * _FLIP + state.translation
     projected = state.focal_px * camera[:, :2] / camera[:, 2:]
@@ -259,9 +223,7 @@ def _initial(
     known_focal: bool,
 ) -> Geometry:
     """Pose of the expected head by orthographic least squares (POS of DeMenthon and Davis 1995)."""
-    head = basis.mean[: basis.points.count] + np.einsum(
-        "ckp,k->pc", basis.components[:, :, : basis.points.count], expected
-    )
+    head = (basis.mean + (expected.astype(np.float32) @ basis.components).T)[: basis.points.count]
     centre = head.mean(0)
     rows = np.linalg.lstsq(head - centre, (target - target.mean(0)) * [1, -1], rcond=None)[0].T
     scale = np.sqrt(np.linalg.norm(rows[0]) * np.linalg.norm(rows[1]))

@@ -13,7 +13,8 @@ def normal_equations(
 ) -> tuple[np.ndarray, np.ndarray]:
     """J C⁻¹ Jᵀ and J C⁻¹ r in float64, C = diag(1 / weight) + sharedᵀ shared the covariance of the residuals.
 
-    Products are float32; the diagonal carries a rounding error's worth more. C⁻¹ by Woodbury's identity.
+    Products are float32 and the diagonal carries a rounding error's worth more, unless errors are shared: C⁻¹
+    by Woodbury's identity is a difference, and needs float64.
 
     Args:
         jacobian: (N, M) float32, a row for each unknown. weight, residual: (M,).
@@ -22,17 +23,17 @@ def normal_equations(
     Returns:
         (N, N), (N,).
     """
-    weighted = jacobian * weight.astype(np.float32)
-    hessian = (weighted @ jacobian.T).astype(np.float64)
-    gradient = (weighted @ residual.astype(np.float32)).astype(np.float64)
-    hessian[np.diag_indices_from(hessian)] += np.finfo(np.float32).eps * np.trace(hessian)
-    if shared is not None:
-        across = (weighted @ shared.T.astype(np.float32)).astype(np.float64)
-        weighted_shared = shared * weight
-        inner = np.linalg.inv(np.eye(len(shared)) + weighted_shared @ shared.T)
-        hessian -= across @ inner @ across.T
-        gradient -= across @ (inner @ (weighted_shared @ residual))
-    return hessian, gradient
+    if shared is None:
+        weighted = jacobian * weight.astype(np.float32)
+        hessian = (weighted @ jacobian.T).astype(np.float64)
+        hessian[np.diag_indices_from(hessian)] += np.finfo(np.float32).eps * np.trace(hessian)
+        return hessian, (weighted @ residual.astype(np.float32)).astype(np.float64)
+    weighted = jacobian * weight
+    weighted_shared = shared * weight
+    across = weighted @ shared.T
+    inner = np.linalg.inv(np.eye(len(shared)) + weighted_shared @ shared.T)
+    hessian = weighted @ jacobian.T.astype(np.float64) - across @ inner @ across.T
+    return hessian, weighted @ residual - across @ (inner @ (weighted_shared @ residual))
 
 
 def bounded_step(
@@ -41,7 +42,8 @@ def bounded_step(
     """The step d that minimises d·H·d / 2 - g·d with lower <= value + d <= upper, by an active-set method.
 
     A bound is taken up where a step would cross it and given up where the gradient points back inside
-    (Nocedal and Wright 2006, section 16.5, with all violated bounds at once).
+    (Nocedal and Wright 2006, section 16.5, with all violated bounds at once). Unknowns without bounds are
+    eliminated first, so that the rounds are over the few bounded ones.
 
     Args:
         hessian: (N, N) symmetric positive definite. gradient: (N,) downhill direction.
@@ -50,18 +52,36 @@ def bounded_step(
     Returns:
         (N,) step.
     """
+    bounded = np.isfinite(lower) | np.isfinite(upper)
+    free = np.flatnonzero(~bounded)
+    bounded = np.flatnonzero(bounded)
+    across = hessian[np.ix_(free, bounded)]
+    factor = cho_factor(hessian[np.ix_(free, free)], check_finite=False)
+    eliminated = cho_solve(factor, np.column_stack([across, gradient[free]]), check_finite=False)
+    step = np.empty_like(gradient)
+    step[bounded] = _active_set(
+        hessian[np.ix_(bounded, bounded)] - across.T @ eliminated[:, :-1],
+        gradient[bounded] - across.T @ eliminated[:, -1],
+        (lower - value)[bounded],
+        (upper - value)[bounded],
+    )
+    step[free] = eliminated[:, -1] - eliminated[:, :-1] @ step[bounded]
+    return step
+
+
+def _active_set(hessian: np.ndarray, gradient: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """`bounded_step` where every unknown is bounded: low <= d <= high."""
     step = np.zeros_like(gradient)
     fixed = np.zeros(len(gradient), bool)
     for _ in range(_ROUNDS):
         free = ~fixed
         right = gradient[free] - hessian[np.ix_(free, fixed)] @ step[fixed]
-        step[free] = cho_solve(cho_factor(hessian[np.ix_(free, free)], check_finite=False), right)
-        new = value + step
-        low, high = free & (new < lower), free & (new > upper)
-        step[low], step[high] = (lower - value)[low], (upper - value)[high]
+        step[free] = np.linalg.solve(hessian[np.ix_(free, free)], right)
+        below, above = free & (step < low), free & (step > high)
+        step[below], step[above] = low[below], high[above]
         slope = gradient - hessian @ step
-        released = fixed & (((value + step <= lower) & (slope > 0)) | ((value + step >= upper) & (slope < 0)))
-        if not (low.any() or high.any() or released.any()):
+        released = fixed & (((step <= low) & (slope > 0)) | ((step >= high) & (slope < 0)))
+        if not (below.any() or above.any() or released.any()):
             break
-        fixed = (fixed | low | high) & ~released
-    return np.clip(step, lower - value, upper - value)
+        fixed = (fixed | below | above) & ~released
+    return np.clip(step, low, high)

@@ -6,13 +6,14 @@ vertex needs no rasteriser and its derivatives are the components themselves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
 
 from mien.fit.landmark_fit import Geometry
 from mien.fit.least_squares import normal_equations
+from mien.fit.priors import PixelPriors
 from mien.image import linear_to_srgb
 from mien.lighting import sh_basis
 from mien.mesh import incident_triangles, vertex_normals
@@ -25,30 +26,6 @@ _SATURATED = 0.98
 """sRGB from which a channel may have been any brighter: a brighter model is no error there."""
 _FACE_PX = 144
 """Width in pixels at which a face is read: finer than the vertices' spacing, coarser than pores and noise."""
-
-
-@dataclass(frozen=True)
-class PixelPriors:
-    """Standard deviations of what the pixel fit assumes.
-
-    Attributes:
-        noise: of an sRGB pixel that the model explains; robust weights fall beyond about twice this.
-        albedo: of an albedo component.
-        ambient: mean of the constant light, as the linear radiance of a white surface.
-        log_ambient: its deviation relative to the mean.
-        directional, quadratic: deviation of the light's other coefficients relative to the ambient light's.
-        chroma: deviation of each channel of the light from its grey, relative.
-        correlation: how many neighbouring vertices err together; divides the evidence of the pixels.
-    """
-
-    noise: float = 0.05
-    albedo: float = 1.0
-    ambient: float = 0.85
-    log_ambient: float = 0.35
-    directional: float = 0.35
-    quadratic: float = 0.12
-    chroma: float = 0.06
-    correlation: float = 12.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +90,22 @@ class PixelBasis:
             incident=incident,
         )
 
+    def thinned(self, step: int) -> PixelBasis:
+        """Every `step`-th vertex of the sample."""
+        return replace(
+            self,
+            detail=self.detail[::step],
+            from_base=self.from_base[::step],
+            albedo_mean=self.albedo_mean[::step],
+            albedo_components=np.ascontiguousarray(self.albedo_components[:, ::step]),
+            components=np.ascontiguousarray(self.components[:, :, ::step]),
+            normal_components=np.ascontiguousarray(self.normal_components[:, :, ::step]),
+        )
+
     def albedo(self, coefficients: np.ndarray) -> np.ndarray:
         """(A,) coefficients to (N, 3) linear RGB of the sample."""
-        value = self.albedo_mean + np.einsum("a,anc->nc", coefficients, self.albedo_components)
+        flat = self.albedo_components.reshape(len(coefficients), -1)
+        value = self.albedo_mean + (coefficients.astype(np.float32) @ flat).reshape(-1, 3)
         return np.exp(value) if self.albedo_is_log else np.maximum(value, 1e-3)
 
 
@@ -205,9 +195,10 @@ class View:
 
 def view(basis: PixelBasis, geometry: Geometry, principal_px: np.ndarray, crop: Crop) -> View:
     """Where the sampled vertices are, which way they face, and whether the camera sees them."""
-    vertices = basis.mean + np.einsum(
-        "k,kvc->vc", geometry.coefficients.astype(np.float32), basis.base_components
+    moved = geometry.coefficients.astype(np.float32) @ basis.base_components.reshape(
+        len(basis.base_components), -1
     )
+    vertices = basis.mean + moved.reshape(basis.mean.shape)
     turned = vertices @ geometry.rotation.T
     normals = basis.from_base @ vertex_normals(turned, basis.triangles, basis.incident)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
@@ -233,8 +224,8 @@ def fit_appearance(
     """Light and albedo of a face whose geometry is known: robust maximum a posteriori by Gauss-Newton."""
     values, _ = crop.sample(seen.points_px)
     harmonics = sh_basis(seen.normals)
-    state = Appearance(np.zeros(len(basis.albedo_components)), light_prior_mean(priors), seen.seen)
-    light_precision = light_prior_precision(priors)
+    state = Appearance(np.zeros(len(basis.albedo_components)), priors.light.mean, seen.seen)
+    light_precision = priors.light.precision
     precision = np.concatenate([np.zeros(27), np.full(len(state.albedo), priors.albedo**-2)])
     for _ in range(iterations):
         residual, by_light, by_albedo, _ = linearise_pixels(basis, state, values, harmonics, crop.grey)
@@ -242,7 +233,7 @@ def fit_appearance(
         weight = np.repeat(trust, residual.shape[1]) / (priors.noise**2 * priors.correlation)
         hessian, gradient = normal_equations(np.concatenate([by_light, by_albedo]), weight, residual.ravel())
         hessian[:27, :27] += light_precision
-        gradient[:27] -= light_precision @ (state.illumination - light_prior_mean(priors)).ravel()
+        gradient[:27] -= light_precision @ (state.illumination - priors.light.mean).ravel()
         hessian[np.diag_indices_from(hessian)] += precision
         gradient -= precision * np.concatenate([np.zeros(27), state.albedo])
         step = np.linalg.solve(hessian, gradient)
@@ -293,25 +284,6 @@ def robust_trust(residual: np.ndarray, seen: np.ndarray, priors: PixelPriors) ->
     spread = 1.48 * np.median(size[visible]) if visible.any() else priors.noise
     scale = 2.0 * np.clip(spread, 0.6 * priors.noise, 1.6 * priors.noise)
     return seen / (1.0 + (size / scale) ** 2) ** 2
-
-
-def light_prior_mean(priors: PixelPriors) -> np.ndarray:
-    """(9, 3) coefficients of the expected light: uniform white."""
-    mean = np.zeros((9, 3))
-    mean[0] = priors.ambient / 0.282095
-    return mean
-
-
-def light_prior_precision(priors: PixelPriors) -> np.ndarray:
-    """(27, 27) inverse covariance of illumination flattened (9, 3): grey, and a little colour."""
-    ambient = priors.ambient / 0.282095
-    relative = np.array(
-        [priors.log_ambient] + [priors.directional * 0.577] * 3 + [priors.quadratic * 0.26] * 5
-    )
-    grey = (relative * ambient) ** 2
-    chroma = (priors.chroma * ambient * np.array([1.0] + [0.5] * 3 + [0.15] * 5)) ** 2
-    blocks = [g * np.ones((3, 3)) + c * np.eye(3) for g, c in zip(grey, chroma, strict=True)]
-    return np.linalg.inv(sp.block_diag(blocks).toarray())
 
 
 def _srgb_slope(linear: np.ndarray) -> np.ndarray:

@@ -1,0 +1,127 @@
+"""What a fit assumes before it sees a face: how the detector errs, how faces vary, what light is like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from mien import assets
+from mien.lighting import uniform_light
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkNoise:
+    """Detected minus true landmarks of an upright face: Gaussian, with errors that landmarks share.
+
+    The covariance is diag(variance) + factorsᵀ factors. Without the shared part 478 landmarks would seem to
+    say far more about a head than they do.
+
+    Attributes:
+        bias: (2, L) mm at the face, x right and y down in the picture.
+        variance: (2, L) mm², of each landmark by itself.
+        factors: (R, 2, L) mm per standard deviation of each shared error.
+    """
+
+    bias: np.ndarray
+    variance: np.ndarray
+    factors: np.ndarray
+
+    def rolled(self, rotation: np.ndarray) -> LandmarkNoise:
+        """The noise in the picture of a head with pose R (3, 3): turned with the head's in-plane angle."""
+        down = -rotation[:2, 1] * [1, -1]
+        cosine, sine = np.array([down[1], -down[0]]) / max(np.hypot(*down), 1e-6)
+        turn = np.array([[cosine, -sine], [sine, cosine]])
+        return LandmarkNoise(
+            np.einsum("ab,bl->al", turn, self.bias),
+            np.einsum("ab,bl->al", turn**2, self.variance),
+            np.einsum("ab,rbl->ral", turn, self.factors),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LightPrior:
+    """Gaussian distribution of the light on faces in photographs.
+
+    Attributes:
+        mean: (9, 3) spherical harmonics, light frame.
+        covariance: (27, 27) of the mean flattened.
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    @cached_property
+    def precision(self) -> np.ndarray:
+        """(27, 27) inverse of the covariance."""
+        return np.linalg.inv(self.covariance)
+
+    @classmethod
+    def plain(cls) -> LightPrior:
+        """White light from everywhere, give or take any other whitish light."""
+        return cls(uniform_light(0.75).astype(np.float64), 0.3 * np.kron(np.eye(9), 0.95 + 0.05 * np.eye(3)))
+
+
+@dataclass(frozen=True)
+class LandmarkPriors:
+    """Standard deviations of what the fit assumes before it sees a face.
+
+    Attributes:
+        noise: measured errors of the detector; without it every landmark errs by itself.
+        noise_mm: deviation of one landmark at the face: where `noise` is measured, what real photographs add.
+        contour_noise_mm: the same on the occluding contour.
+        identity: of an identity component.
+        expression: of an ARKit coefficient about its expected value.
+        distance_mm, log_distance: median and log deviation of the distance between camera and head.
+        focal_sides, log_focal: median of the focal length in units of the picture's longer side, and its log
+            deviation, when the camera is unknown.
+        log_known_focal: log deviation of a focal length that is known, from EXIF say.
+    """
+
+    noise: LandmarkNoise | None = None
+    noise_mm: float = 1.2
+    contour_noise_mm: float = 2.4
+    identity: float = 0.35
+    expression: float = 0.15
+    distance_mm: float = 900.0
+    log_distance: float = 0.35
+    focal_sides: float = 1.6
+    log_focal: float = 0.6
+    log_known_focal: float = 0.02
+
+
+@dataclass(frozen=True)
+class PixelPriors:
+    """What the pixel fit assumes.
+
+    Attributes:
+        light: its distribution.
+        noise: deviation of an sRGB pixel that the model explains; robust weights fall beyond twice this.
+        albedo: deviation of an albedo component.
+        correlation: how many neighbouring vertices err together; divides the evidence of the pixels.
+    """
+
+    light: LightPrior = field(default_factory=LightPrior.plain)
+    noise: float = 0.05
+    albedo: float = 1.0
+    correlation: float = 20.0
+
+
+def measured_priors(model_name: str) -> tuple[LandmarkPriors, PixelPriors]:
+    """The priors measured for a packaged model; the defaults for any other.
+
+    Raises:
+        mien.errors.BadAsset: the file is missing or altered.
+    """
+    file = f"{model_name}.priors.safetensors"
+    if file not in assets.catalogue():
+        return LandmarkPriors(), PixelPriors()
+    arrays = {name: array.astype(np.float64) for name, array in load_file(assets.path(file)).items()}
+    noise = LandmarkNoise(arrays["landmark_bias"], arrays["landmark_variance"], arrays["landmark_factors"])
+    light = LightPrior(arrays["light_mean"], arrays["light_covariance"])
+    return (
+        LandmarkPriors(noise=noise, noise_mm=0.6, contour_noise_mm=0.6, identity=0.8, expression=0.25),
+        PixelPriors(light=light),
+    )
