@@ -14,32 +14,33 @@ from numba import types
 
 from mien.compiled import compiled
 
+_inner = numba.njit(error_model="numpy")  # Python's own tests each division for zero, and makes no vectors
 GRID = np.float32(1024)
 """Snapped positions to the pixel."""
 GUARD_PX = np.float32(16384)
 """Triangles that reach further than this from the picture's corner, where float32 is coarser, are dropped."""
 GROUP = 128
 """Small triangles that are drawn together."""
-FIELDS = 15
+FIELDS = 14
 """Numbers kept of each of them."""
 LANES = 8
 """Pixels of a row that are drawn at once: LLVM makes vectors of a loop whose length is a multiple of this."""
 
 
-@numba.njit
+@_inner
 def _least(a, b, c):
     """min(a, b, c) in two instructions; numba's own keeps Python's rules for NaN."""
     d = a if a < b else b
     return d if d < c else c
 
 
-@numba.njit
+@_inner
 def _most(a, b, c):
     d = a if a > b else b
     return d if d > c else c
 
 
-@numba.njit
+@_inner
 def corners_of(triangles, t):
     """Vertex numbers of triangle `t` of the flat list."""
     first = np.uintp(3) * np.uintp(t)
@@ -47,28 +48,28 @@ def corners_of(triangles, t):
     return np.uintp(np.uint32(i)), np.uintp(np.uint32(j)), np.uintp(np.uint32(k))
 
 
-@numba.njit
+@_inner
 def _vertex(placed, i):
     """x, y and 1 / depth of vertex `i` of the flat list."""
     n = np.uintp(3) * i
     return placed[n], placed[n + np.uintp(1)], placed[n + np.uintp(2)]
 
 
-@numba.njit
+@_inner
 def _box(a, b, c, end):
     """First pixel at or after the triangle along one axis, and the first one past it, cut off to [0, end]."""
     low, high = np.ceil(_least(a, b, c)), np.ceil(_most(a, b, c))
     return low if low > np.float32(0) else np.float32(0), high if high < end else end
 
 
-@numba.njit
+@_inner
 def _exclusion(dx, dy):
     """0 for a top or left edge, which owns the pixel centres on it; else the smallest value above 0."""
     zero, least = type(dx)(0), type(dx)(1) / type(dx)(GRID * GRID)
     return zero if (dy < 0) | ((dy == 0) & (dx > 0)) else least
 
 
-@numba.njit
+@_inner
 def _snap(points, near, placed):
     """x and y on the grid, counted so that pixel i's centre is at i, and 1 / depth.
 
@@ -85,23 +86,21 @@ def _snap(points, near, placed):
         placed[n + np.uintp(2)] = np.float32(1) / depth
 
 
-@numba.njit
+@_inner
 def _sort_out(placed, triangles, cull, width, height, large, ids, nearest):
     """Draws the small triangles, of 2 x 2 pixel centres at most, and writes the numbers of the others.
 
     Left out are those that face away or have no pixel centre in their box. The area in float32 may be 0 where
-    it is not, but never has the wrong sign. Boxes are tested without a branch: for triangles of a pixel's size
-    no processor can foresee it.
+    it is not, but never has the wrong sign.
 
     Returns:
         How many are large; -1 if a triangle names a vertex that does not exist.
     """
     vertices, largest = np.uintp(placed.shape[0] // 3), np.float32(0) if cull else np.float32(np.inf)
     side = np.float32(2) if cull else np.float32(0)  # the small ones' code knows one way round
-    end_x, end_y = np.float32(width), np.float32(height)
     group, pixels = np.zeros(FIELDS * GROUP, np.float32), np.empty(GROUP, np.int32)
-    numbers, seen = np.empty(GROUP, np.int32), np.empty(4 * GROUP + 1, np.int32)
-    count, waiting = np.uintp(0), np.uintp(0)
+    numbers, hits = np.empty(GROUP, np.int32), np.empty(4 * GROUP + 1, np.int32)
+    count, n = np.uintp(0), np.uintp(0)
     for t in range(np.uintp(triangles.shape[0] // 3)):
         i, j, k = corners_of(triangles, t)
         if (i >= vertices) | (j >= vertices) | (k >= vertices):
@@ -109,81 +108,83 @@ def _sort_out(placed, triangles, cull, width, height, large, ids, nearest):
         (x0, y0, inverse0), (x1, y1, inverse1) = _vertex(placed, i), _vertex(placed, j)
         x2, y2, inverse2 = _vertex(placed, k)
         if (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0) <= largest:
-            left, right = _box(x0, x1, x2, end_x)
-            top, bottom = _box(y0, y1, y2, end_y)
-            drawn = (left < right) & (top < bottom)
-            small = (right - left <= side) & (bottom - top <= side)
-            large[count] = t
-            count += np.uintp(drawn & (not small))
-            n = waiting
-            group[n], group[n + np.uintp(GROUP)] = x0 - left, y0 - top
-            group[n + np.uintp(2 * GROUP)], group[n + np.uintp(3 * GROUP)] = x2 - left, y2 - top
-            group[n + np.uintp(4 * GROUP)], group[n + np.uintp(5 * GROUP)] = x1 - left, y1 - top
-            group[n + np.uintp(6 * GROUP)] = inverse0
-            group[n + np.uintp(7 * GROUP)] = inverse2
-            group[n + np.uintp(8 * GROUP)] = inverse1
-            group[n + np.uintp(9 * GROUP)] = right - left
-            group[n + np.uintp(10 * GROUP)] = bottom - top
-            pixels[n], numbers[n] = np.int32(top) * width + np.int32(left), t
-            waiting += np.uintp(drawn & small)
-            if waiting == GROUP:
-                _draw_group(group, pixels, numbers, waiting, seen, width, ids, nearest)
-                waiting = np.uintp(0)
-    _draw_group(group, pixels, numbers, waiting, seen, width, ids, nearest)
-    return np.int64(count)
+            group[_field(0, n)], group[_field(1, n)], group[_field(2, n)] = x0, y0, inverse0
+            group[_field(3, n)], group[_field(4, n)], group[_field(5, n)] = x2, y2, inverse2
+            group[_field(6, n)], group[_field(7, n)], group[_field(8, n)] = x1, y1, inverse1
+            numbers[n] = t
+            n += np.uintp(1)
+            if n == GROUP:
+                _test_group(group, pixels, side, width, height)
+                count = _draw_group(group, pixels, numbers, n, hits, width, large, count, ids, nearest)
+                n = np.uintp(0)
+    _test_group(group, pixels, side, width, height)
+    return np.int64(_draw_group(group, pixels, numbers, n, hits, width, large, count, ids, nearest))
 
 
-@numba.njit
-def _draw_group(group, pixels, numbers, count, seen, width, ids, nearest):
-    """Draws `count` small triangles, clockwise in the picture's axes: all tested at once, then hit by hit.
+@_inner
+def _field(field, n):
+    """Where `_test_group`'s field of the group's triangle `n` is kept."""
+    return np.uintp(field * GROUP) + n
+
+
+@_inner
+def _test_group(group, pixels, side, width, height):
+    """Tests the pixel centres of small triangles, all triangles of a group at once, without a branch.
+
+    Within 3 px of a centre float32 holds the edge functions of the grid exactly.
 
     Args:
-        group: (FIELDS GROUP,) x and y of the corners from the first centre of the box, 1 / depth of the
-            corners, width and height of the box; receives 1 / depth at its 2 x 2 centres, 0 where not covered.
-        pixels, numbers: (GROUP,) pixel of that first centre, triangle number.
-        seen: (4 GROUP + 1,) scratch.
+        group: (FIELDS GROUP,) reads 0 to 8: x, y, 1 / depth of three corners, clockwise as the eye sees the
+            picture's axes; writes 9: whether the triangle is large, else 0; 10 to 13: 1 / depth at the 2 x 2
+            centres of its box, 0 where not covered.
+        pixels: (GROUP,) receives the first of those centres.
+        side: centres to a side of a small triangle's box.
     """
+    none, end_x, end_y = np.float32(0), np.float32(width), np.float32(height)
     for n in range(np.uintp(GROUP)):
-        x0, y0 = group[n], group[n + np.uintp(GROUP)]
-        x1, y1 = group[n + np.uintp(2 * GROUP)], group[n + np.uintp(3 * GROUP)]
-        x2, y2 = group[n + np.uintp(4 * GROUP)], group[n + np.uintp(5 * GROUP)]
-        inverse0 = group[n + np.uintp(6 * GROUP)]
-        wide = group[n + np.uintp(9 * GROUP)] > 1
-        high = group[n + np.uintp(10 * GROUP)] > 1
+        x0, y0, inverse0 = group[_field(0, n)], group[_field(1, n)], group[_field(2, n)]
+        x1, y1, inverse1 = group[_field(3, n)], group[_field(4, n)], group[_field(5, n)]
+        x2, y2, inverse2 = group[_field(6, n)], group[_field(7, n)], group[_field(8, n)]
+        left, right = _box(x0, x1, x2, end_x)
+        top, bottom = _box(y0, y1, y2, end_y)
+        columns, rows = right - left, bottom - top
+        drawn, small = (columns > 0) & (rows > 0), (columns <= side) & (rows <= side)
+        group[_field(9, n)] = np.float32(drawn & (not small))
+        pixels[n] = np.int32(top) * width + np.int32(left)
+        x0, y0, x1, y1, x2, y2 = x0 - left, y0 - top, x1 - left, y1 - top, x2 - left, y2 - top
         dx0, dy0, dx1, dy1, dx2, dy2 = x2 - x1, y2 - y1, x0 - x2, y0 - y2, x1 - x0, y1 - y0
         e0, e1, e2 = x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0
         least0, least1, least2 = _exclusion(dx0, dy0), _exclusion(dx1, dy1), _exclusion(dx2, dy2)
         scale = np.float32(1) / (e0 + e1 + e2)
-        slope1 = (group[n + np.uintp(7 * GROUP)] - inverse0) * scale
-        slope2 = (group[n + np.uintp(8 * GROUP)] - inverse0) * scale
-        none = np.float32(0)
-        here, inside = inverse0 + e1 * slope1 + e2 * slope2, (e0 >= least0) & (e1 >= least1) & (e2 >= least2)
-        group[n + np.uintp(11 * GROUP)] = here if inside else none
-        f0, f1, f2 = e0 - dy0, e1 - dy1, e2 - dy2
-        here, inside = inverse0 + f1 * slope1 + f2 * slope2, (f0 >= least0) & (f1 >= least1) & (f2 >= least2)
-        group[n + np.uintp(12 * GROUP)] = here if inside & wide else none
-        e0, e1, e2 = e0 + dx0, e1 + dx1, e2 + dx2
-        here, inside = inverse0 + e1 * slope1 + e2 * slope2, (e0 >= least0) & (e1 >= least1) & (e2 >= least2)
-        group[n + np.uintp(13 * GROUP)] = here if inside & high else none
-        f0, f1, f2 = f0 + dx0, f1 + dx1, f2 + dx2
-        here, inside = inverse0 + f1 * slope1 + f2 * slope2, (f0 >= least0) & (f1 >= least1) & (f2 >= least2)
-        group[n + np.uintp(14 * GROUP)] = here if inside & wide & high else none
-    hits = np.uintp(0)
+        slope1, slope2 = (inverse1 - inverse0) * scale, (inverse2 - inverse0) * scale
+        for corner in (0, 1, 2, 3):
+            dx, dy = np.float32(corner // 2), np.float32(corner % 2)
+            f0, f1, f2 = e0 + dx * dx0 - dy * dy0, e1 + dx * dx1 - dy * dy1, e2 + dx * dx2 - dy * dy2
+            inside = (f0 >= least0) & (f1 >= least1) & (f2 >= least2) & (columns > dy) & (rows > dx)
+            here = inverse0 + f1 * slope1 + f2 * slope2
+            group[_field(10 + corner, n)] = here if inside & drawn & small else none
+
+
+@_inner
+def _draw_group(group, pixels, numbers, count, hits, width, large, larges, ids, nearest):
+    """Draws what `_test_group` found, and appends to the `larges` numbers of large triangles; how many now."""
+    last = np.uintp(0)
     for n in range(count):
+        large[larges] = numbers[n]
+        larges += np.uintp(group[_field(9, n)] > 0)
         for corner in range(np.uintp(4)):
-            at = n + corner * np.uintp(GROUP)
-            seen[hits] = at
-            hits += np.uintp(group[at + np.uintp(11 * GROUP)] > 0)
-    for hit in range(hits):
-        at = np.uintp(np.uint32(seen[hit]))
-        n, corner = at % np.uintp(GROUP), at // np.uintp(GROUP)
+            hits[last] = n + corner * np.uintp(GROUP)
+            last += np.uintp(group[_field(10, n + corner * np.uintp(GROUP))] > 0)
+    for hit in range(last):
+        at = np.uintp(np.uint32(hits[hit]))
+        n, corner, here = at % np.uintp(GROUP), at // np.uintp(GROUP), group[_field(10, at)]
         pixel = np.uintp(np.uint32(pixels[n])) + corner % np.uintp(2) + corner // np.uintp(2) * np.uintp(width)
-        here = group[at + np.uintp(11 * GROUP)]
         if here > nearest[pixel]:
             nearest[pixel], ids[pixel] = here, numbers[n]
+    return larges
 
 
-@numba.njit
+@_inner
 def _draw(placed, triangles, chosen, cull, width, height, ids, nearest):
     """Writes the number of the nearest triangle at each pixel centre, and its 1 / depth."""
     end_x, end_y = np.float32(width), np.float32(height)
@@ -235,7 +236,7 @@ def _draw(placed, triangles, chosen, cull, width, height, ids, nearest):
             pixel += np.uintp(width)
 
 
-@numba.njit
+@_inner
 def _finish(placed, triangles, width, height, ids, barycentric, depth):
     """Perspective-correct weights at each covered pixel; depth in place of its inverse, inf where empty."""
     pixel = np.uintp(0)
