@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-INSTALL = rm -rf build && $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL = rm -rf build/lib build/bdist.* && $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test lint gallery accuracy benchmarks clean
 

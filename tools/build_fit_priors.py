@@ -42,7 +42,7 @@ class Options:
 
     lights: Path = ROOT / "build" / "lights.npz"
     model: Path = ROOT / "src" / "mien" / "assets" / "anny.safetensors"
-    heads: int = 1500
+    heads: int = 1000
 
 
 def main(options: Options) -> None:
@@ -54,7 +54,6 @@ def main(options: Options) -> None:
     lights = np.load(options.lights)
     out = options.model.with_name(f"{model.name}.priors.safetensors")
     arrays = {
-        "landmark_bias": noise.bias.astype(np.float16),
         "landmark_factors": noise.factors.astype(np.float16),
         "landmark_variance": noise.variance.astype(np.float16),
         "light_covariance": (LIGHT_GAIN * lights["covariance"]).astype(np.float32),

@@ -10,7 +10,7 @@ class MienError(Exception):
 
 
 class UnreadableInput(MienError):
-    """A file that is missing, empty, truncated, too large, of no known format, or not permitted to be read."""
+    """A file that is missing, empty, truncated, too large, of no known format, or not allowed to be read."""
 
 
 class NoFace(MienError):
@@ -18,7 +18,7 @@ class NoFace(MienError):
 
 
 class BadFaceFile(MienError):
-    """A `.face.json` of another schema or model, of the wrong lengths, or with numbers that are not finite."""
+    """A `.face.json` of another schema or model, of wrong lengths, or with numbers that are not finite."""
 
 
 class BadAsset(MienError):

@@ -15,8 +15,8 @@ ARKIT_NAMES: tuple[str, ...] = (
     "mouthFrownLeft", "mouthFrownRight", "mouthDimpleLeft", "mouthDimpleRight", "mouthStretchLeft",
     "mouthStretchRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper",
     "mouthPressLeft", "mouthPressRight", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft",
-    "mouthUpperUpRight", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
-    "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
+    "mouthUpperUpRight", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft",
+    "browOuterUpRight", "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
 """Apple's 52 blendshape names in the order of ARFaceAnchor.BlendShapeLocation's documentation."""
 
@@ -54,11 +54,11 @@ class CodeLayout:
 
 @dataclass(frozen=True, eq=False)
 class FaceCode:
-    """What one face is made of. Arrays are NumPy or torch; leading batch axes are free. See docs/conventions.md.
+    """What one face is made of. NumPy or torch; leading batch axes are free. See docs/conventions.md.
 
     Attributes:
         identity: (..., K_identity) unit-variance components of the head's shape.
-        expression: (..., K_expression) ARKit coefficients in [0, 1] (default model) or unit-variance components.
+        expression: (..., K_expression) ARKit coefficients in [0, 1] (default model) or unit-variance ones.
         albedo: (..., K_albedo) unit-variance components of the skin's colour.
         rotation: (..., 3) axis-angle, radians, model frame; zero looks into the camera.
         translation: (..., 3) millimetres, camera frame.
@@ -119,5 +119,6 @@ class FaceCode:
     def __getitem__(self, index: Any) -> FaceCode:
         """One face, or some faces, of a batch."""
         return FaceCode(
-            **{f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "model"}, model=self.model
+            **{f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "model"},
+            model=self.model,
         )

@@ -22,7 +22,7 @@ SEED = 4_000_000
 
 def random_scene(model: MorphableModel, random: np.random.Generator) -> tuple[FaceCode, np.ndarray]:
     """A random head, expression, pose, camera and light, and a background (3,) sRGB."""
-    yaw, pitch, roll = np.radians([14, 8, 5]) * random.normal(size=3).clip(-2, 2)
+    yaw, pitch, roll = np.radians([25, 10, 6]) * random.normal(size=3).clip(-2, 2)
     turn = rotation_matrix(np.array([0, 0, roll])) @ rotation_matrix(np.array([pitch, 0, 0]))
     turn = turn @ rotation_matrix(np.array([0, yaw, 0]))
     distance = float(np.exp(random.normal(np.log(900), 0.35)))
@@ -50,8 +50,8 @@ def random_expression(random: np.random.Generator) -> np.ndarray:
     if random.random() < 0.33:
         return expression
     stems = sorted({name.removesuffix("Left").removesuffix("Right") for name in ARKIT_NAMES})
-    for stem in random.choice(stems, random.integers(1, 5), replace=False):
-        strength = random.uniform(0, 1) ** 2
+    for stem in random.choice(stems, random.integers(1, 6), replace=False):
+        strength = random.uniform(0, 1) ** 1.5
         for k, name in enumerate(ARKIT_NAMES):
             if name.startswith(stem):
                 expression[k] = np.clip(strength * random.normal(1, 0.2), 0, 1)
@@ -81,15 +81,13 @@ def measure(model: MorphableModel, heads: Iterable, detector: Detector) -> np.nd
 
 
 def describe(errors: np.ndarray, factors: int = FACTORS) -> LandmarkNoise:
-    """Mean and factor analysis (principal factors) of errors (N, 2, L), the worst hundredth left out."""
+    """Principal factors of errors (N, 2, L) about their mean, the worst hundredth left out."""
     size = np.median(np.linalg.norm(errors, axis=1), axis=1)
     errors = errors[size <= np.quantile(size, 0.99)]
     flat = errors.reshape(len(errors), -1)
-    bias = flat.mean(0)
-    _, spread, directions = np.linalg.svd(flat - bias, full_matrices=False)
+    flat = flat - flat.mean(0)
+    _, spread, directions = np.linalg.svd(flat, full_matrices=False)
     loadings = spread[:factors, None] / np.sqrt(len(flat)) * directions[:factors]
-    rest = (flat - bias).var(0) - (loadings**2).sum(0)
+    rest = flat.var(0) - (loadings**2).sum(0)
     shape = errors.shape[1:]
-    return LandmarkNoise(
-        bias.reshape(shape), np.maximum(rest, 0.05**2).reshape(shape), loadings.reshape(-1, *shape)
-    )
+    return LandmarkNoise(np.maximum(rest, 0.05**2).reshape(shape), loadings.reshape(-1, *shape))

@@ -61,7 +61,9 @@ def path(file: str) -> Path:
         with location.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise BadAsset(f"{location}: packaged file cannot be read ({error.strerror}); reinstall mien") from error
+        reason = error.strerror
+        raise BadAsset(f"{location}: packaged file cannot be read ({reason}); reinstall mien") from error
     if digest != asset.sha256:
-        raise BadAsset(f"{location}: sha256 is {digest}, not {asset.sha256}; the file was altered, reinstall mien")
+        expected = f"sha256 is {digest}, not {asset.sha256}"
+        raise BadAsset(f"{location}: {expected}; the file was altered, reinstall mien")
     return location

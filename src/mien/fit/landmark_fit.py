@@ -194,10 +194,9 @@ def linearise(
     spread, shared = variance, None
     if priors.noise is not None:
         noise = priors.noise.rolled(state.rotation)
-        residual -= noise.bias
         variance += noise.variance
-        spread = variance + (noise.factors**2).sum(0)
-        shared = noise.factors.reshape(len(noise.factors), -1)
+        spread = variance + priors.shared * (noise.factors**2).sum(0)
+        shared = np.sqrt(priors.shared) * noise.factors.reshape(len(noise.factors), -1)
     outlier = np.maximum(1.0, np.linalg.norm(residual, axis=0) / (3.0 * np.sqrt(spread.mean(0))))
     weight = 1.0 / (variance * outlier)
     return jacobian.reshape(len(jacobian), -1), weight.ravel(), residual.ravel(), shared

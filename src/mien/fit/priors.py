@@ -14,18 +14,16 @@ from mien.lighting import uniform_light
 
 @dataclass(frozen=True, eq=False)
 class LandmarkNoise:
-    """Detected minus true landmarks of an upright face: Gaussian, with errors that landmarks share.
+    """Errors of detected landmarks on an upright face: Gaussian, with a part that landmarks share.
 
     The covariance is diag(variance) + factorsᵀ factors. Without the shared part 478 landmarks would seem to
     say far more about a head than they do.
 
     Attributes:
-        bias: (2, L) mm at the face, x right and y down in the picture.
-        variance: (2, L) mm², of each landmark by itself.
+        variance: (2, L) mm² at the face, x right and y down in the picture, of each landmark by itself.
         factors: (R, 2, L) mm per standard deviation of each shared error.
     """
 
-    bias: np.ndarray
     variance: np.ndarray
     factors: np.ndarray
 
@@ -35,7 +33,6 @@ class LandmarkNoise:
         cosine, sine = np.array([down[1], -down[0]]) / max(np.hypot(*down), 1e-6)
         turn = np.array([[cosine, -sine], [sine, cosine]])
         return LandmarkNoise(
-            np.einsum("ab,bl->al", turn, self.bias),
             np.einsum("ab,bl->al", turn**2, self.variance),
             np.einsum("ab,rbl->ral", turn, self.factors),
         )
@@ -70,6 +67,8 @@ class LandmarkPriors:
 
     Attributes:
         noise: measured errors of the detector; without it every landmark errs by itself.
+        shared: share of the measured common variance that is believed. With all of it heads are truer in 3D
+            but sit less well on their photographs; chosen by both (docs/accuracy.md).
         noise_mm: deviation of one landmark at the face: where `noise` is measured, what real photographs add.
         contour_noise_mm: the same on the occluding contour.
         identity: of an identity component.
@@ -81,6 +80,7 @@ class LandmarkPriors:
     """
 
     noise: LandmarkNoise | None = None
+    shared: float = 0.08
     noise_mm: float = 1.2
     contour_noise_mm: float = 2.4
     identity: float = 0.35
@@ -106,7 +106,7 @@ class PixelPriors:
     light: LightPrior = field(default_factory=LightPrior.plain)
     noise: float = 0.05
     albedo: float = 1.0
-    correlation: float = 20.0
+    correlation: float = 14.0
 
 
 def measured_priors(model_name: str) -> tuple[LandmarkPriors, PixelPriors]:
@@ -119,9 +119,9 @@ def measured_priors(model_name: str) -> tuple[LandmarkPriors, PixelPriors]:
     if file not in assets.catalogue():
         return LandmarkPriors(), PixelPriors()
     arrays = {name: array.astype(np.float64) for name, array in load_file(assets.path(file)).items()}
-    noise = LandmarkNoise(arrays["landmark_bias"], arrays["landmark_variance"], arrays["landmark_factors"])
+    noise = LandmarkNoise(arrays["landmark_variance"], arrays["landmark_factors"])
     light = LightPrior(arrays["light_mean"], arrays["light_covariance"])
     return (
-        LandmarkPriors(noise=noise, noise_mm=0.6, contour_noise_mm=0.6, identity=0.8, expression=0.25),
+        LandmarkPriors(noise=noise, noise_mm=0.6, contour_noise_mm=0.6, identity=0.8, expression=0.3),
         PixelPriors(light=light),
     )

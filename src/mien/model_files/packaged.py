@@ -33,14 +33,12 @@ def read_model_file(path: Path) -> MorphableModel:
     """
     try:
         with safe_open(path, framework="np") as file:
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            arrays = {key: file.get_tensor(key) for key in file.keys()}
             header = json.loads(file.metadata()["mien"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise BadAsset(f"{path}: not a mien model file ({error}); reinstall mien") from error
-    arrays = {
-        key: a.astype(np.float32) if a.dtype == np.float16 else a.astype(np.int32) if a.dtype.kind in "iu" else a
-        for key, a in arrays.items()
-    }
+    wide = {"f": np.float32, "i": np.int32, "u": np.int32}
+    arrays = {key: array.astype(wide[array.dtype.kind]) for key, array in arrays.items()}
 
     def embedding(key: str) -> Embedding:
         return Embedding(**{f: arrays[f"{key}.{f}"] for f in Embedding.__dataclass_fields__})
