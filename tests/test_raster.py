@@ -125,6 +125,15 @@ def test_nearer_wins_and_backfaces_are_culled():
     assert (rasterize(points, away, 14, 14, cull_backfaces=False).triangle >= 0).sum() == 100
 
 
+def test_of_equally_near_triangles_the_first_is_seen_whatever_their_sizes():
+    points = np.array([[4, 4, 500], [4, 6, 500], [6, 4, 500], [1, 1, 500], [1, 13, 500], [13, 1, 500]], "f4")
+    small, large = [0, 1, 2], [3, 4, 5]
+    for pair in ([small, large], [large, small]):
+        seen = rasterize(points, np.array(pair, np.int32), 14, 14).triangle
+        assert seen[4, 4] == 0
+        assert seen[8, 2] == pair.index(large)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38, -3e38, 1e6], ids=lambda value: f"{value:g}")
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_unusable_vertices_drop_their_triangles_only(bad, axis):

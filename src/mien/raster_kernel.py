@@ -178,7 +178,9 @@ def _draw_group(group, pixels, numbers, count, hits, width, large, larges, ids, 
     for hit in range(last):
         at = np.uintp(np.uint32(hits[hit]))
         n, corner, here = at % np.uintp(GROUP), at // np.uintp(GROUP), group[_field(10, at)]
-        pixel = np.uintp(np.uint32(pixels[n])) + corner % np.uintp(2) + corner // np.uintp(2) * np.uintp(width)
+        pixel = (
+            np.uintp(np.uint32(pixels[n])) + corner % np.uintp(2) + corner // np.uintp(2) * np.uintp(width)
+        )
         if here > nearest[pixel]:
             nearest[pixel], ids[pixel] = here, numbers[n]
     return larges
@@ -239,26 +241,46 @@ def _draw(placed, triangles, chosen, cull, width, height, ids, nearest):
 @_inner
 def _finish(placed, triangles, width, height, ids, barycentric, depth):
     """Perspective-correct weights at each covered pixel; depth in place of its inverse, inf where empty."""
-    pixel = np.uintp(0)
+    barycentric[:], depth[:] = 0, np.inf
+    group, pixels = np.zeros(FIELDS * GROUP, np.float32), np.empty(GROUP, np.int32)
+    pixel, n = np.uintp(0), np.uintp(0)
     for row in range(np.uintp(height)):
         for column in range(np.uintp(width)):
-            w0, w1, w2, distance = np.float32(0), np.float32(0), np.float32(0), np.float32(np.inf)
             if ids[pixel] >= 0:
                 i, j, k = corners_of(triangles, np.uint32(ids[pixel]))
-                cx, cy = np.float32(column), np.float32(row)
-                (x0, y0, inverse0), (x1, y1, inverse1) = _vertex(placed, i), _vertex(placed, j)
-                x2, y2, inverse2 = _vertex(placed, k)
-                x0, y0, x1, y1, x2, y2 = x0 - cx, y0 - cy, x1 - cx, y1 - cy, x2 - cx, y2 - cy
-                e0, e1, e2 = x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0
-                w0, w1, w2 = e0 * inverse0, e1 * inverse1, e2 * inverse2
-                scale = np.float32(1) / (w0 + w1 + w2)
-                w0, w1, w2, distance = w0 * scale, w1 * scale, w2 * scale, (e0 + e1 + e2) * scale
-            weights = np.uintp(3) * pixel
-            barycentric[weights] = w0
-            barycentric[weights + np.uintp(1)] = w1
-            barycentric[weights + np.uintp(2)] = w2
-            depth[pixel] = distance
+                group[_field(0, n)], group[_field(1, n)], group[_field(2, n)] = _vertex(placed, i)
+                group[_field(3, n)], group[_field(4, n)], group[_field(5, n)] = _vertex(placed, j)
+                group[_field(6, n)], group[_field(7, n)], group[_field(8, n)] = _vertex(placed, k)
+                group[_field(9, n)], group[_field(10, n)] = np.float32(column), np.float32(row)
+                pixels[n] = pixel
+                n += np.uintp(1)
+                if n == GROUP:
+                    _finish_group(group, pixels, n, barycentric, depth)
+                    n = np.uintp(0)
             pixel += np.uintp(1)
+    _finish_group(group, pixels, n, barycentric, depth)
+
+
+@_inner
+def _finish_group(group, pixels, count, barycentric, depth):
+    """Writes weights and depth of `count` pixels: x, y, 1 / depth of the three corners, and the centre."""
+    for n in range(np.uintp(GROUP)):
+        cx, cy = group[_field(9, n)], group[_field(10, n)]
+        x0, y0, inverse0 = group[_field(0, n)] - cx, group[_field(1, n)] - cy, group[_field(2, n)]
+        x1, y1, inverse1 = group[_field(3, n)] - cx, group[_field(4, n)] - cy, group[_field(5, n)]
+        x2, y2, inverse2 = group[_field(6, n)] - cx, group[_field(7, n)] - cy, group[_field(8, n)]
+        e0, e1, e2 = x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0
+        w0, w1, w2 = e0 * inverse0, e1 * inverse1, e2 * inverse2
+        scale = np.float32(1) / (w0 + w1 + w2)
+        group[_field(10, n)], group[_field(11, n)], group[_field(12, n)] = w0 * scale, w1 * scale, w2 * scale
+        group[_field(13, n)] = (e0 + e1 + e2) * scale
+    for n in range(count):
+        pixel = np.uintp(np.uint32(pixels[n]))
+        weights = np.uintp(3) * pixel
+        barycentric[weights] = group[_field(10, n)]
+        barycentric[weights + np.uintp(1)] = group[_field(11, n)]
+        barycentric[weights + np.uintp(2)] = group[_field(12, n)]
+        depth[pixel] = group[_field(13, n)]
 
 
 _points = types.Array(types.float32, 3, "C", readonly=True)

@@ -10,7 +10,7 @@ from mien.compiled import compiled
 from mien.raster_kernel import corners_of
 
 
-@numba.njit
+@numba.njit(error_model="numpy")
 def _byte(light, encoded):
     """Nearest entry of the table; the last for light above 1 and for NaN."""
     light = light if light < 1 else np.float32(1)
