@@ -24,7 +24,7 @@ from mien.morphable import MorphableModel, load_model
 from mien.render import render
 
 SIZE = (224, 224)
-BATCH = 4
+BATCH = 8
 
 
 def model() -> MorphableModel:

@@ -167,7 +167,7 @@ def _test_group(group, pixels, side, width, height):
 
 @_inner
 def _draw_group(group, pixels, numbers, count, hits, width, large, larges, ids, nearest):
-    """Draws what `_test_group` found, and appends to the `larges` numbers of large triangles; how many now."""
+    """Draws what `_test_group` found; appends to the numbers of large triangles and returns how many now."""
     last = np.uintp(0)
     for n in range(count):
         large[larges] = numbers[n]

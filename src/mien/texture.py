@@ -299,11 +299,14 @@ class _Layout:
     def _interpolated(
         self, barycentric: np.ndarray, corners: np.ndarray, attribute: np.ndarray
     ) -> np.ndarray:
-        from mien.texture_kernel import interpolate
+        from mien.raster_kernel import interpolate_pictures
 
-        out = np.empty((len(self.triangle), attribute.shape[1]), np.float32)
-        interpolate(self.triangle, barycentric, corners, np.ascontiguousarray(attribute, np.float32), out)
-        return out
+        out = np.empty((1, len(self.triangle), attribute.shape[1]), np.float32)
+        attribute = np.ascontiguousarray(attribute, np.float32)
+        interpolate_pictures(
+            attribute[None], corners.reshape(-1), self.triangle[None], barycentric[None], out
+        )
+        return out[0]
 
     def gather(self, value: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weighted sums of (N, C) texel values at the base vertices (V, C), and of the weights (V,)."""

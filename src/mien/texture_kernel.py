@@ -17,19 +17,6 @@ _texels = types.float32[:, ::1]
 _fast = {"nogil": True, "error_model": "numpy"}
 
 
-@compiled(types.void(_i1, _f2, _i2, _f2, _texels), **_fast)
-def interpolate(triangle, barycentric, corners, attribute, out):
-    """(T, 3) corners' rows of a (V, C) attribute at N points on triangles, to (N, C)."""
-    for n in range(triangle.shape[0]):
-        i, j, k = corners[triangle[n], 0], corners[triangle[n], 1], corners[triangle[n], 2]
-        for c in range(attribute.shape[1]):
-            out[n, c] = (
-                barycentric[n, 0] * attribute[i, c]
-                + barycentric[n, 1] * attribute[j, c]
-                + barycentric[n, 2] * attribute[k, c]
-            )
-
-
 @compiled(types.void(_f2, _i1, _f1, _f3, _f2, _i2, _float, _texels, types.float32[::1]), **_fast)
 def sample(points, part, camera, picture, depth, nearest_part, grazing, colour, seen):
     """What the picture shows at points of the surface, and how well.
