@@ -88,7 +88,6 @@ def _fit_all(
             detections.landmarks_px[i],
             (image.shape[1], image.shape[0]),
             None if landmarks_only else image,
-            expected_expression=detections.blendshapes[i],
         ).code
         codes.append(code.identity)
         yaws.append(code.rotation[1])

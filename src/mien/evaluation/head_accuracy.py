@@ -236,7 +236,6 @@ def evaluate_heads(
             detections.landmarks_px[i],
             size,
             image,
-            expected_expression=detections.blendshapes[i],
             polish=polish,
         ).code
         milliseconds.append(1e3 * (time.process_time() - start))

@@ -65,8 +65,8 @@ def measure_photos(
     for i in progress(np.flatnonzero(detections.found)):
         image = load(i)
         height, width = image.shape[:2]
-        target, scores = detections.landmarks_px[i], detections.blendshapes[i]
-        code = fitter(target, (width, height), image, expected_expression=scores).code
+        target = detections.landmarks_px[i]
+        code = fitter(target, (width, height), image).code
         principal = np.array([width, height]) / 2
         columns["nme478"].append(landmark_error(model, code, points478, principal, target, target))
         columns["nme68"].append(landmark_error(model, code, points68, principal, target[MEDIAPIPE68], target))
@@ -154,11 +154,10 @@ def stage_times(
     for i in numbers:
         image = load(i)
         size = image.shape[1], image.shape[0]
-        call = {"expected_expression": detections.blendshapes[i]}
         took = []
         for options in ({"image": None}, {"image": image, "polish": False}, {"image": image}):
             start = time.process_time()
-            fitter(detections.landmarks_px[i], size, **options, **call)
+            fitter(detections.landmarks_px[i], size, **options)
             took.append(1e3 * (time.process_time() - start))
         rows.append([detections.milliseconds[i], took[0], took[1] - took[0], took[2] - took[1]])
     median = np.median(rows[1:] if len(rows) > 1 else rows, axis=0)  # the first face warms up

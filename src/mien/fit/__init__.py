@@ -86,7 +86,6 @@ class Fitter:
         image: np.ndarray | None = None,
         *,
         focal_px: float | None = None,
-        expected_expression: np.ndarray | None = None,
         polish: bool = True,
     ) -> FaceFit:
         """The most probable code of one face.
@@ -96,7 +95,6 @@ class Fitter:
             image_size: width and height of the picture.
             image: (H, W, 3) sRGB in [0, 1]; without it only geometry is fitted.
             focal_px: focal length if known.
-            expected_expression: (E,) what the detector thinks of the expression, if anything.
             polish: whether geometry is refined against pixels too.
         """
         points = np.asarray(landmarks_px, np.float64)[:, :2]
@@ -105,7 +103,6 @@ class Fitter:
             points,
             image_size,
             focal_px=focal_px,
-            expected_expression=expected_expression,
             priors=self.landmark_priors,
         )
         if image is None:
@@ -117,9 +114,6 @@ class Fitter:
         appearance = fit_appearance(self.pixels, geometry, crop, seen, self.pixel_priors)
         trust = appearance.trust
         if polish:
-            precision, centre = landmark_prior(
-                self.landmarks, image_size, focal_px, expected_expression, self.landmark_priors
-            )
             geometry, appearance = fit_jointly(
                 self.landmarks,
                 self.fewer_pixels,
@@ -128,8 +122,7 @@ class Fitter:
                 points - principal,
                 principal,
                 crop,
-                precision,
-                centre,
+                landmark_prior(self.landmarks, image_size, focal_px, self.landmark_priors),
                 self.landmark_priors,
                 self.pixel_priors,
             )

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.fit.landmark_fit import CAMERA_UNKNOWNS, Geometry, LandmarkBasis, advance, linearise
+from mien.fit.landmark_fit import (
+    CAMERA_UNKNOWNS,
+    Geometry,
+    LandmarkBasis,
+    advance,
+    linearise,
+    offset_from_prior,
+)
 from mien.fit.least_squares import bounded_step, normal_equations
 from mien.fit.pixel_fit import (
     Appearance,
@@ -28,8 +35,7 @@ def fit_jointly(
     target: np.ndarray,
     principal_px: np.ndarray,
     crop: Crop,
-    geometry_precision: np.ndarray,
-    geometry_centre: np.ndarray,
+    geometry_prior: tuple[np.ndarray, np.ndarray],
     landmark_priors: LandmarkPriors,
     pixel_priors: PixelPriors,
     iterations: int = 2,
@@ -38,9 +44,9 @@ def fit_jointly(
 
     Args:
         target: (L, 2) landmarks in pixels from the principal point.
-        geometry_precision, geometry_centre: (7 + K + E,) prior of the landmark fit; the camera's first five
-            entries of the centre are ignored.
+        geometry_prior: precision and centre, from `landmark_prior`.
     """
+    geometry_precision, geometry_centre = geometry_prior
     count = len(geometry_precision)
     total = count + 27 + len(appearance.albedo)
     bounds = np.full((2, total), np.inf) * [[-1], [1]]
@@ -54,11 +60,7 @@ def fit_jointly(
         hessian[:count, :count] += by_landmarks[0]
         gradient[:count] += by_landmarks[1]
 
-        offset = np.concatenate([
-            np.zeros(5),
-            np.log([geometry.translation[2], geometry.focal_px]) - geometry_centre[5:7],
-            geometry.coefficients - geometry_centre[CAMERA_UNKNOWNS:],
-        ])  # fmt: skip
+        offset = offset_from_prior(geometry, geometry_centre)
         light = slice(count, count + 27)
         hessian[light, light] += light_precision
         gradient[light] -= light_precision @ (appearance.illumination - pixel_priors.light.mean).ravel()

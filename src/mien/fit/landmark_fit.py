@@ -81,7 +81,6 @@ def fit_landmarks(
     image_size: tuple[int, int],
     *,
     focal_px: float | None = None,
-    expected_expression: np.ndarray | None = None,
     priors: LandmarkPriors | None = None,
     iterations: int = 5,
 ) -> Geometry:
@@ -92,7 +91,6 @@ def fit_landmarks(
         landmarks_px: (L, 2) pixels.
         image_size: width and height of the picture; its centre is the principal point.
         focal_px: focal length if known.
-        expected_expression: (E,) centre of the prior on expression; zero if not given.
         priors: assumptions.
         iterations: Gauss-Newton steps over all unknowns.
 
@@ -102,20 +100,14 @@ def fit_landmarks(
     priors = priors or LandmarkPriors()
     principal = np.asarray(image_size) / 2.0
     target = np.asarray(landmarks_px, np.float64) - principal
-    precision, centre = landmark_prior(basis, image_size, focal_px, expected_expression, priors)
-    expected = centre[CAMERA_UNKNOWNS:]
-    state = _initial(basis, target, expected, priors, np.exp(centre[6]), known_focal=focal_px is not None)
+    precision, centre = landmark_prior(basis, image_size, focal_px, priors)
+    state = _initial(basis, target, priors, np.exp(centre[1]), known_focal=focal_px is not None)
     bounds = np.full((2, len(precision)), np.inf) * [[-1], [1]]
     bounds[:, CAMERA_UNKNOWNS + basis.identity_count :] = basis.bounds
     for _ in range(iterations):
         hessian, gradient = normal_equations(*linearise(basis, state, target, priors))
-        offset = np.concatenate([
-            np.zeros(5),
-            np.log([state.translation[2], state.focal_px]) - centre[5:7],
-            state.coefficients - expected,
-        ])  # fmt: skip
         hessian[np.diag_indices_from(hessian)] += precision
-        gradient -= precision * offset
+        gradient -= precision * offset_from_prior(state, centre)
         value = np.concatenate([np.zeros(CAMERA_UNKNOWNS), state.coefficients])
         state = advance(state, bounded_step(hessian, gradient, value, *bounds))
     return state
@@ -125,18 +117,15 @@ def landmark_prior(
     basis: LandmarkBasis,
     image_size: tuple[int, int],
     focal_px: float | None,
-    expected_expression: np.ndarray | None,
     priors: LandmarkPriors,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and centre (7 + K + E,) of the Gaussian prior over the unknowns; the pose is free.
+    """Precision (7 + K + E,) of the Gaussian prior over the unknowns, and its centre.
 
-    The centre's entries 5 and 6 are the logs of the distance in mm and of the focal length in px.
+    The pose is free, the coefficients are about zero; the centre (2,) is that of the logs of the distance in mm
+    and of the focal length in px.
     """
     total = basis.components.shape[1]
-    centre = np.zeros(CAMERA_UNKNOWNS + total)
-    centre[5:7] = np.log([priors.distance_mm, focal_px or priors.focal_sides * max(image_size)])
-    if expected_expression is not None:
-        centre[CAMERA_UNKNOWNS + basis.identity_count :] = expected_expression
+    centre = np.log([priors.distance_mm, focal_px or priors.focal_sides * max(image_size)])
     precision = np.concatenate([
         np.zeros(5),
         [priors.log_distance**-2, (priors.log_known_focal if focal_px else priors.log_focal) ** -2],
@@ -144,6 +133,12 @@ def landmark_prior(
         np.full(total - basis.identity_count, priors.expression**-2),
     ])  # fmt: skip
     return precision, centre
+
+
+def offset_from_prior(state: Geometry, centre: np.ndarray) -> np.ndarray:
+    """(7 + K + E,) how far a geometry is from the centre (2,) of `landmark_prior`."""
+    camera = np.log([state.translation[2], state.focal_px]) - centre
+    return np.concatenate([np.zeros(5), camera, state.coefficients])
 
 
 def linearise(
@@ -216,13 +211,12 @@ def advance(state: Geometry, step: np.ndarray) -> Geometry:
 def _initial(
     basis: LandmarkBasis,
     target: np.ndarray,
-    expected: np.ndarray,
     priors: LandmarkPriors,
     focal_px: float,
     known_focal: bool,
 ) -> Geometry:
-    """Pose of the expected head by orthographic least squares (POS of DeMenthon and Davis 1995)."""
-    head = (basis.mean + (expected.astype(np.float32) @ basis.components).T)[: basis.points.count]
+    """Pose of the mean head by orthographic least squares (POS of DeMenthon and Davis 1995)."""
+    head = basis.mean[: basis.points.count]
     centre = head.mean(0)
     rows = np.linalg.lstsq(head - centre, (target - target.mean(0)) * [1, -1], rcond=None)[0].T
     scale = np.sqrt(np.linalg.norm(rows[0]) * np.linalg.norm(rows[1]))
@@ -237,5 +231,5 @@ def _initial(
         rotation=rotation,
         translation=np.array([*(target.mean(0) / scale), distance]) - offset,
         focal_px=scale * distance,
-        coefficients=expected,
+        coefficients=np.zeros(basis.components.shape[1]),
     )

@@ -72,7 +72,7 @@ class LandmarkPriors:
         noise_mm: deviation of one landmark at the face: where `noise` is measured, what real photographs add.
         contour_noise_mm: the same on the occluding contour.
         identity: of an identity component.
-        expression: of an ARKit coefficient about its expected value.
+        expression: of an ARKit coefficient.
         distance_mm, log_distance: median and log deviation of the distance between camera and head.
         focal_sides, log_focal: median of the focal length in units of the picture's longer side, and its log
             deviation, when the camera is unknown.
