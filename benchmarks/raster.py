@@ -2,10 +2,11 @@
 
     NUMBA_NUM_THREADS=1 LP_NUM_THREADS=1 python benchmarks/raster.py
 
-Each runs in turn, so that all see the same machine; medians of the runs, one thread. The straightforward
-z-buffer is what one writes first in numba: every triangle's box, barycentric coordinates by division. OpenGL
-(moderngl on EGL; on Debian `apt-get install libegl1 libgl1-mesa-dri`) uploads the vertices, draws triangle
-numbers and depth, and reads both back.
+Each runs in turn, so that all see the same machine; medians of the runs, one thread. Each timed run follows
+an untimed one of the same function: otherwise the one after OpenGL pays for the caches that OpenGL filled.
+The straightforward z-buffer is what one writes first in numba: every triangle's box, barycentric coordinates
+by division. OpenGL (moderngl on EGL; on Debian `apt-get install libegl1 libgl1-mesa-dri`) uploads the
+vertices, draws triangle numbers and depth, and reads both back.
 """
 
 from __future__ import annotations
@@ -158,12 +159,11 @@ def opengl(points: np.ndarray, triangles: np.ndarray) -> Callable[[], np.ndarray
 
 
 def medians_ms(functions: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median milliseconds of each function; they take turns."""
+    """Median milliseconds of each function; they take turns, each timed with its own data in the caches."""
     times: dict[str, list[float]] = {name: [] for name in functions}
-    for function in functions.values():
-        function()
     for _ in range(ROUNDS):
         for name, function in functions.items():
+            function()
             start = time.perf_counter()
             function()
             times[name].append(1e3 * (time.perf_counter() - start))
