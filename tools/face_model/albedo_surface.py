@@ -19,7 +19,7 @@ IRIS_MM, PUPIL_MM = 6.0, 2.1
 SCLERA, VESSELS = (0.56, 0.51, 0.48), (0.45, 0.33, 0.30)
 """Linear RGB of the white of the eye, in its middle and toward the lids, with vessels and the lids' shade."""
 
-TEETH, TONGUE, MOUTH = (0.44, 0.40, 0.33), (0.36, 0.14, 0.13), (0.18, 0.06, 0.05)
+TEETH, TONGUE, MOUTH = (0.62, 0.57, 0.48), (0.36, 0.14, 0.13), (0.18, 0.06, 0.05)
 """Linear RGB of what is inside, where the lips' shade is part of it."""
 
 EARS = (0.04, -0.04, -0.02)
