@@ -94,7 +94,7 @@ class _Reader:
 
     def __init__(self, model: MorphableModel) -> None:
         self.model = model
-        self.basis = LandmarkBasis.of(model, model.landmarks478)
+        self.basis = LandmarkBasis.of(model, model.landmarks478, sliding=False)
         self.vertices = face_vertices(model)
 
     @cached_property

@@ -13,8 +13,8 @@ def normal_equations(
 ) -> tuple[np.ndarray, np.ndarray]:
     """J C⁻¹ Jᵀ and J C⁻¹ r in float64, C = diag(1 / weight) + sharedᵀ shared the covariance of the residuals.
 
-    Products are float32 and the diagonal carries a rounding error's worth more, unless errors are shared: C⁻¹
-    by Woodbury's identity is a difference, and needs float64.
+    Products are float32, and the diagonal carries a rounding error's worth more. Shared errors are whitened by
+    C^(-1/2) in the space they span, so that nothing cancels.
 
     Args:
         jacobian: (N, M) float32, a row for each unknown. weight, residual: (M,).
@@ -23,17 +23,19 @@ def normal_equations(
     Returns:
         (N, N), (N,).
     """
-    if shared is None:
-        weighted = jacobian * weight.astype(np.float32)
-        hessian = (weighted @ jacobian.T).astype(np.float64)
-        hessian[np.diag_indices_from(hessian)] += np.finfo(np.float32).eps * np.trace(hessian)
-        return hessian, (weighted @ residual.astype(np.float32)).astype(np.float64)
-    weighted = jacobian * weight
-    weighted_shared = shared * weight
-    across = weighted @ shared.T
-    inner = np.linalg.inv(np.eye(len(shared)) + weighted_shared @ shared.T)
-    hessian = weighted @ jacobian.T.astype(np.float64) - across @ inner @ across.T
-    return hessian, weighted @ residual - across @ (inner @ (weighted_shared @ residual))
+    root = np.sqrt(weight).astype(np.float32)
+    white, right = jacobian * root, residual.astype(np.float32) * root
+    if shared is not None:
+        spread = shared.astype(np.float32) * root
+        values, vectors = np.linalg.eigh((spread @ spread.T).astype(np.float64))
+        values = np.maximum(values, 1e-9)
+        across = ((vectors / np.sqrt(values)).T.astype(np.float32)) @ spread
+        shrink = (1 - 1 / np.sqrt(1 + values)).astype(np.float32)[:, None] * across
+        white = white - (white @ across.T) @ shrink
+        right = right - (across @ right) @ shrink
+    hessian = (white @ white.T).astype(np.float64)
+    hessian[np.diag_indices_from(hessian)] += np.finfo(np.float32).eps * np.trace(hessian)
+    return hessian, (white @ right).astype(np.float64)
 
 
 def bounded_step(
