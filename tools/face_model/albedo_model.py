@@ -75,6 +75,10 @@ LOUDEST = 1.1
 OFF_WHITE = 0.40
 """Photographs whose log skin chroma lies further from the median are not true to colour, and are left out."""
 
+BRIGHTEST = 0.4
+"""Log albedo above the skin's median at which the mean is cut: making it crisp overshoots at the corners of
+eyes and lips, which few photographs show well."""
+
 
 def learn_albedo(
     model: MorphableModel, masks: dict[str, np.ndarray], photos_folder: Path, work_folder: Path
@@ -204,10 +208,12 @@ def whole_head(
     pattern = pattern - light_left(pattern[None], face.bare[None], face.harmonics, ridge=1e-4)[0]
     pattern = face.without_gloss(pattern)
     mean = paint_inside(model, middle + whole(pattern), masks, iris)
-    skin, tone = learned.patterns.skin[learned.coloured], learned.tone[learned.coloured]
+    skin = outer_skin[:, 0] > 0
+    mean[skin] = np.minimum(mean[skin], np.median(mean[skin], axis=0) + BRIGHTEST)
+    skins, tone = learned.patterns.skin[learned.coloured], learned.tone[learned.coloured]
     components = np.concatenate([
         (per_tone + whole(TONE_PATTERN * learned.slope))[None] * outer_skin,
-        undertones_of(skin, tone)[:, None] * outer_skin,
+        undertones_of(skins, tone)[:, None] * outer_skin,
         whole(face.quiet(spectrum.components)) * outer_skin,
         iris_components,
     ])  # fmt: skip
