@@ -121,8 +121,8 @@ def landmark_prior(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Precision (7 + K + E,) of the Gaussian prior over the unknowns, and its centre.
 
-    The pose is free and the coefficients are about zero; the centre (2,) is that of the logs of the distance in
-    mm and of the focal length in px.
+    The pose is free and the coefficients are about zero; the centre (2,) is that of the logs of the distance
+    in mm and of the focal length in px.
     """
     total = basis.components.shape[1]
     centre = np.log([priors.distance_mm, focal_px or priors.focal_sides * max(image_size)])

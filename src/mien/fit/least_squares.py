@@ -11,7 +11,7 @@ _ROUNDS = 8
 def normal_equations(
     jacobian: np.ndarray, weight: np.ndarray, residual: np.ndarray, shared: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """J C⁻¹ Jᵀ and J C⁻¹ r in float64, C = diag(1 / weight) + sharedᵀ shared the covariance of the residuals.
+    """J C⁻¹ Jᵀ and J C⁻¹ r in float64, C = diag(1 / weight) + sharedᵀ shared the residuals' covariance.
 
     Products are float32, and the diagonal carries a rounding error's worth more. Shared errors are whitened by
     C^(-1/2) in the space they span, so that nothing cancels.
