@@ -13,7 +13,7 @@ def normal_equations(
 ) -> tuple[np.ndarray, np.ndarray]:
     """J C⁻¹ Jᵀ and J C⁻¹ r in float64, C = diag(1 / weight) + sharedᵀ shared the residuals' covariance.
 
-    Products are float32, and the diagonal carries a rounding error's worth more. Shared errors are whitened by
+    Products are float32; the diagonal carries a rounding error's worth more. Shared errors are whitened by
     C^(-1/2) in the space they span, so that nothing cancels.
 
     Args:
