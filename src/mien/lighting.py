@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 CONSTANTS = np.array(
     [0.282095] + [0.488603] * 3 + [1.092548] * 2 + [0.315392, 1.092548, 0.546274], np.float32
@@ -77,6 +78,35 @@ def shading(normals: Any, illumination: Any) -> Any:
     xp = array_namespace(normals, illumination)
     light = xp.matmul(sh_basis(normals), illumination)
     return xp.where(light > 0, light, xp.zeros_like(light))
+
+
+def rotate_light(illumination: Any, rotation: Any) -> Any:
+    """Light seen from a turned camera: on a surface that turned with the frame nothing changes.
+
+    The nine harmonics of a turned direction are linear in those of the direction: fixed by any directions on
+    which the basis has full rank.
+
+    Args:
+        illumination: (..., 9, 3).
+        rotation: (..., 3, 3), old light frame to new.
+
+    Returns:
+        (..., 9, 3) such that shading(rotation n, result) = shading(n, illumination).
+    """
+    xp = array_namespace(illumination, rotation)
+    like = {"dtype": illumination.dtype, "device": device(illumination)}
+    directions, inverse = _spread_directions()
+    seen = sh_basis(xp.matmul(xp.asarray(directions, **like), rotation))
+    return xp.matmul(xp.asarray(inverse, **like), xp.matmul(seen, illumination))
+
+
+@lru_cache(maxsize=1)
+def _spread_directions() -> tuple[np.ndarray, np.ndarray]:
+    """(26, 3) unit vectors spread over the sphere, and (9, 26) the inverse of their basis."""
+    grid = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3), -1).reshape(-1, 3)
+    directions = grid[np.abs(grid).sum(1) > 0]
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return directions, np.linalg.pinv(sh_basis(directions))
 
 
 def uniform_light(strength: float = 1.0) -> np.ndarray:
