@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from tiny_face import tiny_code, tiny_face
 
 from mien.align import Alignment, align
 from mien.camera import Camera, project, rotation_matrix, to_camera
 from mien.crop_camera import to_crop_camera, to_photo_camera
 from mien.lighting import rotate_light, shading
+from tiny_face import tiny_code, tiny_face
 
 
 @pytest.fixture

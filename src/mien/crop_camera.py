@@ -61,7 +61,7 @@ def to_photo_camera(
 
 
 def _view(ray_px: np.ndarray, focal_px: np.ndarray, roll_radians: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) photograph's camera frame to the crop's: the ray becomes the axis, then the roll is undone."""
+    """(..., 3, 3) photograph's camera frame to the crop's: the ray becomes the axis, the roll undone."""
     angle = np.arctan2(np.linalg.norm(ray_px, axis=-1), focal_px)
     length = np.maximum(np.linalg.norm(ray_px, axis=-1, keepdims=True), 1e-12)
     axis = np.concatenate([ray_px[..., 1:], -ray_px[..., :1], np.zeros_like(ray_px[..., :1])], -1) / length

@@ -116,22 +116,23 @@ def uniform_light(strength: float = 1.0) -> np.ndarray:
     return illumination
 
 
-def directional_light(direction: tuple[float, float, float], strength: float = 1.0) -> np.ndarray:
+def directional_light(direction: Any, strength: Any = 1.0) -> np.ndarray:
     """A distant white lamp, its clamped cosine cut off after degree two.
 
     Source: Ramamoorthi and Hanrahan 2001, equation 8 for the factors pi, 2 pi / 3, pi / 4.
 
     Args:
-        direction: toward the lamp, light frame, any length.
-        strength: radiance of albedo 1 that faces the lamp, to 6 % (the cut-off).
+        direction: (..., 3) toward the lamp, light frame, any length.
+        strength: (...) radiance of albedo 1 that faces the lamp, to 6 % (the cut-off).
 
     Returns:
-        (9, 3) float32 coefficients.
+        (..., 9, 3) float32 coefficients.
     """
-    unit = np.asarray(direction, np.float32) / np.linalg.norm(direction)
+    direction = np.asarray(direction, np.float32)
+    unit = direction / np.linalg.norm(direction, axis=-1, keepdims=True)
     cosine = np.pi * np.repeat([1.0, 2 / 3, 1 / 4], [1, 3, 5])
-    coefficients = strength * cosine * sh_basis(unit)
-    return np.repeat(coefficients[:, None], 3, axis=1).astype(np.float32)
+    coefficients = np.asarray(strength)[..., None] * cosine * sh_basis(unit)
+    return np.repeat(coefficients[..., None], 3, axis=-1).astype(np.float32)
 
 
 def studio_light() -> np.ndarray:

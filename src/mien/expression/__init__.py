@@ -1,0 +1,1 @@
+"""What a face is doing, read from codes alone."""

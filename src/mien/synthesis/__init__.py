@@ -1,0 +1,91 @@
+"""Random codes to labelled pictures: what the encoder learns from.
+
+Pictures come in blocks. A block is a pure function of recipe, seed and number, so a corpus is the same
+however many processes make it, and a training run finds its place again by one integer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mien.facecode import FaceCode
+from mien.morphable import MorphableModel
+
+BLOCK = 64
+"""Pictures of a block."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What pictures are made of.
+
+    Attributes:
+        size: side of a picture in pixels.
+        world: whether the world around the code is drawn: background, hair, hands, glasses, camera faults.
+            Without it pictures are what the code alone says, on black.
+    """
+
+    size: int = 112
+    world: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Labelled pictures.
+
+    Attributes:
+        images: (N, S, S, 3) uint8 sRGB crops.
+        landmarks_px: (N, 478, 2) float32 MediaPipe's landmarks as a detector gives them, pixels of the crop.
+        codes: N codes, float32, in the crop's camera: principal point in the crop's centre.
+    """
+
+    images: np.ndarray
+    landmarks_px: np.ndarray
+    codes: FaceCode
+
+
+def generate(model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pictures:
+    """One block of random pictures.
+
+    Args:
+        model: whose codes are drawn; NumPy.
+        recipe: what the pictures are made of.
+        seed: of the corpus.
+        block: number of the block.
+    """
+    from mien.synthesis.codes import random_codes
+
+    rng = np.random.default_rng([seed, block])
+    return picture(model, recipe, random_codes(model, rng, BLOCK), rng)
+
+
+def picture(model: MorphableModel, recipe: Recipe, codes: FaceCode, rng: np.random.Generator) -> Pictures:
+    """Pictures of given codes.
+
+    Args:
+        model: of the codes.
+        recipe: what the pictures are made of.
+        codes: (N) float64; position in the picture and focal length are chosen anew, as a detector's crop
+            would have them, distance and rotation are kept.
+        rng: source of chance.
+    """
+    from mien.render import render
+    from mien.synthesis.codes import landmarks_in_crops, seen_in_crops
+    from mien.synthesis.world import World
+
+    size = recipe.size
+    seen, landmarks_px = seen_in_crops(model, rng, codes, size)
+    exact_px = landmarks_in_crops(model, seen, size)
+    seen = FaceCode(
+        **{name: np.asarray(getattr(seen, name), np.float32) for name in seen.layout.shapes}, model=seen.model
+    )
+    world = World(rng, exact_px, size) if recipe.world else None
+    background = world.backgrounds() if world else None
+    samples = 2 if size < 160 else 1
+    drawn = render(model, seen, (size, size), detail=False, supersample=samples, background=background)
+    images = drawn.image_uint8
+    if world:
+        images, landmarks_px = world.photographed(images, landmarks_px)
+    return Pictures(images, landmarks_px.astype(np.float32), seen)
