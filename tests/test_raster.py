@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mien.raster import NEAR_MM, Fragments, barycentric, interpolate, rasterize
-from mien.raster_kernel import GRID
+from mien.raster import GRID, NEAR_MM, Fragments, barycentric, interpolate, rasterize
 
 
 def rasterize_plain(points, triangles, height, width, cull_backfaces=True) -> Fragments:

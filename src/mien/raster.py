@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,10 @@ from array_api_compat import array_namespace, device, is_numpy_array, is_torch_a
 
 NEAR_MM = 1.0
 """A triangle with a vertex at this depth or nearer (or behind the camera) is not drawn."""
+GUARD_PX = 16384.0
+"""Triangles that reach further than this from the picture's corner, where float32 is coarser, are dropped."""
+GRID = 1024.0
+"""Vertices are snapped to this part of a pixel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +47,8 @@ def rasterize(points: Any, triangles: Any, height: int, width: int, cull_backfac
     NUMBA_NUM_THREADS), which live only during the call: nothing is left to trouble a later `fork`.
 
     Args:
-        points: (..., V, 3) of (x_px, y_px, depth_mm), `mien.camera.project`. NumPy, or torch on the CPU.
+        points: (..., V, 3) of (x_px, y_px, depth_mm), `mien.camera.project`. NumPy, or torch on the CPU or on
+            CUDA, where nothing then leaves the GPU.
         triangles: (T, 3) int32.
         height, width: of the picture in pixels, 0 or more.
         cull_backfaces: whether to drop triangles seen from behind.
@@ -50,27 +56,15 @@ def rasterize(points: Any, triangles: Any, height: int, width: int, cull_backfac
     Raises:
         ValueError: a triangle names a vertex that does not exist.
     """
-    from mien.raster_kernel import rasterize_pictures
+    batch, corners = points.shape[:-2], points.shape[-2:]
+    flat = array_namespace(points).reshape(points, (math.prod(batch), *corners))
+    drawn = _body(points)(flat, triangles, height, width, cull_backfaces)
+    return Fragments(*(a.reshape(*batch, *a.shape[1:]) for a in drawn))
 
-    batch, count = points.shape[:-2], points.shape[-2]
-    flat = np.ascontiguousarray(_to_numpy(points), np.float32).reshape(math.prod(batch), count, 3)
-    corners = np.ascontiguousarray(_to_numpy(triangles), np.int32).reshape(-1)
-    triangle = np.empty((len(flat), height, width), np.int32)
-    weights = np.empty((len(flat), height, width, 3), np.float32)
-    depth = np.empty((len(flat), height, width), np.float32)
 
-    def draw(part: slice) -> None:
-        pictures = triangle[part], weights[part], depth[part]
-        if not rasterize_pictures(flat[part], corners, NEAR_MM, cull_backfaces, *pictures):
-            raise ValueError(
-                f"triangles name vertices {corners.min()} to {corners.max()}, but there are {count} points"
-            )
-
-    _for_parts(draw, len(flat))
-    xp, where = array_namespace(points), device(points)
-    return Fragments(
-        *(xp.asarray(a.reshape(*batch, *a.shape[1:]), device=where) for a in (triangle, weights, depth))
-    )
+def missing_vertices(lowest: int, highest: int, count: int) -> ValueError:
+    """The error of triangles whose vertex numbers, from `lowest` to `highest`, are not below `count`."""
+    return ValueError(f"triangles name vertices {lowest} to {highest}, but there are {count} points")
 
 
 def barycentric(points: Any, triangles: Any, fragments: Fragments) -> Any:
@@ -138,6 +132,36 @@ def gather_corners(attributes: Any, triangles: Any, triangle: Any) -> Any:
     corners = xp.reshape(xp.take(triangles, seen, axis=0), (len(first), -1)) + first[:, None]
     flat = xp.reshape(xp.broadcast_to(attributes, (*batch, count, channels)), (-1, channels))
     return xp.reshape(xp.take(flat, xp.reshape(corners, (-1,)), axis=0), (*triangle.shape, 3, channels))
+
+
+def _body(points: Any) -> Callable[..., tuple[Any, Any, Any]]:
+    """The function that draws (B, V, 3) points on their device."""
+    if str(device(points)) == "cpu":
+        return _rasterize_numba
+    from mien.raster_torch import rasterize_tensors
+
+    return rasterize_tensors
+
+
+def _rasterize_numba(
+    points: Any, triangles: Any, height: int, width: int, cull: bool
+) -> tuple[Any, Any, Any]:
+    from mien.raster_kernel import rasterize_pictures
+
+    flat = np.ascontiguousarray(_to_numpy(points), np.float32)
+    corners = np.ascontiguousarray(_to_numpy(triangles), np.int32).reshape(-1)
+    triangle = np.empty((len(flat), height, width), np.int32)
+    weights = np.empty((len(flat), height, width, 3), np.float32)
+    depth = np.empty((len(flat), height, width), np.float32)
+
+    def draw(part: slice) -> None:
+        pictures = triangle[part], weights[part], depth[part]
+        if not rasterize_pictures(flat[part], corners, NEAR_MM, cull, *pictures):
+            raise missing_vertices(corners.min(), corners.max(), flat.shape[1])
+
+    _for_parts(draw, len(flat))
+    xp = array_namespace(points)
+    return xp.asarray(triangle), xp.asarray(weights), xp.asarray(depth)
 
 
 def _interpolate_numpy(attributes: np.ndarray, triangles: np.ndarray, fragments: Fragments) -> np.ndarray:

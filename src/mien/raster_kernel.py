@@ -13,12 +13,9 @@ import numpy as np
 from numba import types
 
 from mien.compiled import compiled
+from mien.raster import GRID, GUARD_PX
 
 _inner = numba.njit(error_model="numpy")  # Python's own tests each division for zero, and makes no vectors
-GRID = np.float32(1024)
-"""Snapped positions to the pixel."""
-GUARD_PX = np.float32(16384)
-"""Triangles that reach further than this from the picture's corner, where float32 is coarser, are dropped."""
 GROUP = 128
 """Small triangles that are drawn together."""
 FIELDS = 14
@@ -65,7 +62,7 @@ def _box(a, b, c, end):
 @_inner
 def _exclusion(dx, dy):
     """0 for a top or left edge, which owns the pixel centres on it; else the smallest value above 0."""
-    zero, least = type(dx)(0), type(dx)(1) / type(dx)(GRID * GRID)
+    zero, least = type(dx)(0), type(dx)(1 / GRID**2)
     return zero if (dy < 0) | ((dy == 0) & (dx > 0)) else least
 
 
@@ -75,14 +72,15 @@ def _snap(points, near, placed):
 
     A vertex that cannot be drawn gets NaN, which no triangle's area survives.
     """
-    half, cell, infinity, nan = np.float32(0.5), np.float32(1) / GRID, np.float32(np.inf), np.float32(np.nan)
+    half, infinity, nan = np.float32(0.5), np.float32(np.inf), np.float32(np.nan)
+    grid, cell, guard = np.float32(GRID), np.float32(1 / GRID), np.float32(GUARD_PX)
     for v in range(np.uintp(points.shape[0] // 3)):
         n = np.uintp(3) * v
         x, y, depth = points[n], points[n + np.uintp(1)], points[n + np.uintp(2)]
-        usable = (depth > near) & (depth < infinity) & (abs(x) < GUARD_PX) & (abs(y) < GUARD_PX)
-        x = np.floor(x * GRID + half) * cell - half
+        usable = (depth > near) & (depth < infinity) & (abs(x) < guard) & (abs(y) < guard)
+        x = np.floor(x * grid + half) * cell - half
         placed[n] = x if usable else nan
-        placed[n + np.uintp(1)] = np.floor(y * GRID + half) * cell - half
+        placed[n + np.uintp(1)] = np.floor(y * grid + half) * cell - half
         placed[n + np.uintp(2)] = np.float32(1) / depth
 
 
