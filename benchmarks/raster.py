@@ -7,6 +7,9 @@ an untimed one of the same function: otherwise the one after OpenGL pays for the
 The straightforward z-buffer is what one writes first in numba: every triangle's box, barycentric coordinates
 by division. OpenGL (moderngl on EGL; on Debian `apt-get install libegl1 libgl1-mesa-dri`) uploads the
 vertices, draws triangle numbers and depth, and reads both back.
+
+Where there is a CUDA GPU (and torch), the rasteriser's torch body follows: alone, and in whole batches of the
+random pictures of benchmarks/training_pictures.py, from the sampled code to the bytes on the GPU.
 """
 
 from __future__ import annotations
@@ -18,7 +21,11 @@ import numba
 import numpy as np
 
 from mien.camera import Camera, project, to_camera
+from mien.facecode import FaceCode
+from mien.morphable import MorphableModel
 from mien.raster import rasterize
+from mien.render import render
+from training_pictures import model, sample
 
 SIZE = 224
 ROUNDS = 100
@@ -170,8 +177,66 @@ def medians_ms(functions: dict[str, Callable[[], object]]) -> dict[str, float]:
     return {name: float(np.median(values)) for name, values in times.items()}
 
 
+def on_gpu() -> None:
+    """Prints pictures a second of the torch body, or why it is left out."""
+    try:
+        import torch
+    except ImportError:
+        print("torch body left out: no torch")
+        return
+    if not torch.cuda.is_available():
+        print("torch body left out: no CUDA GPU")
+        return
+    face = model()
+    print(f"torch body on {torch.cuda.get_device_name()}, {len(face.identity_mean):,} vertices")
+    for size in (112, 224):
+        for batch in (64, 256):
+            torch.cuda.reset_peak_memory_stats()
+            functions = gpu_functions(face, size, batch)
+            for name, milliseconds in medians_ms(functions).items():
+                rate = 1e3 * batch / milliseconds
+                print(f"  {size} x {size} px, batch {batch:>3}: {name:<14}{rate:10,.0f} pictures a second")
+            print(f"    peak memory {torch.cuda.max_memory_allocated() >> 20:,} MiB")
+
+
+def gpu_functions(face: MorphableModel, size: int, batch: int) -> dict[str, Callable[[], None]]:
+    """Functions that make `batch` pictures on the GPU and wait for them.
+
+    Raises:
+        AssertionError: the torch body does not see the same triangles as the kernel on the CPU.
+    """
+    import torch
+
+    rng, on_device = np.random.default_rng(0), face.to(torch.zeros(1, device="cuda"))
+    triangles = on_device.triangles
+
+    def codes() -> FaceCode:
+        code = sample(face, rng, batch)
+        parts = {name: torch.from_numpy(v).cuda() for name, v in vars(code).items() if name != "model"}
+        return FaceCode(**parts | {"focal_px": parts["focal_px"] * size / SIZE}, model=face.id)
+
+    def pictures() -> None:
+        background = torch.rand(batch, 1, 1, 3, device="cuda")
+        drawn = render(on_device, codes(), (size, size), detail=False, background=background)
+        assert drawn.image_uint8.shape == (batch, size, size, 3)
+        torch.cuda.synchronize()
+
+    code = codes()
+    camera = Camera(code.focal_px, torch.full((2,), size / 2, device="cuda"), (size, size))
+    vertices = on_device.vertices(code.identity, code.expression)
+    points = project(to_camera(vertices, code.rotation, code.translation), camera)
+    kernel = rasterize(points.cpu(), triangles.cpu(), size, size)
+    assert torch.equal(rasterize(points, triangles, size, size).triangle.cpu(), kernel.triangle)
+
+    def fragments() -> None:
+        rasterize(points, triangles, size, size)
+        torch.cuda.synchronize()
+
+    return {"code to bytes": pictures, "rasterise": fragments}
+
+
 def main() -> None:
-    """Prints one table for each mesh."""
+    """Prints one table for each mesh, and one of the GPU."""
     for rings, segments in ((69, 72), (230, 231)):
         points, triangles = head(rings, segments)
         functions = {
@@ -194,6 +259,7 @@ def main() -> None:
         )
         for name, value in result.items():
             print(f"  {name:<18}{value:7.2f} ms  {value / result['straightforward']:5.2f} of straightforward")
+    on_gpu()
 
 
 if __name__ == "__main__":

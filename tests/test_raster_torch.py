@@ -141,3 +141,14 @@ def test_render_is_the_same_through_either_body(monkeypatch, detail, supersample
         torch.testing.assert_close(again[name], gradient, rtol=0, atol=0)
         assert gradient.abs().max() > 0, name
     assert not torch.equal(drawn.image[0], drawn.image[1])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_cuda_equals_the_kernel():
+    points = np.stack([random_soup(seed, 200, size)[0] for seed, size in enumerate([0.4, 2, 9, 200])])
+    triangles = random_soup(0, 200, 1.0)[1]
+    kernel = rasterize(points, triangles, 64, 48)
+    drawn = rasterize(torch.from_numpy(points).cuda(), torch.from_numpy(triangles).cuda(), 64, 48)
+    for name in ("triangle", "barycentric", "depth"):
+        assert getattr(drawn, name).is_cuda
+        np.testing.assert_array_equal(getattr(drawn, name).cpu().numpy(), getattr(kernel, name))
