@@ -31,3 +31,7 @@ class CannotWrite(MienError):
 
 class MissingLibrary(MienError):
     """A system library that a dependency needs is not installed on this machine."""
+
+
+class BadTraining(MienError):
+    """A training run that cannot start or go on: settings without meaning, a folder of another run, NaN."""

@@ -1,0 +1,138 @@
+"""What a training run is: one typed object, saved beside the weights it makes."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from mien.errors import BadTraining
+from mien.files import write_whole
+from mien.training.losses import LossWeights
+
+PRESETS: dict[str, str] = {
+    "small": "mobilenetv4_conv_small",
+    "resnet50": "resnet50",
+    "xception": "legacy_xception",
+    "inception_v3": "inception_v3",
+}
+"""Backbone of each preset, timm's names. `legacy_xception` is Chollet's of 2017, ported from Keras."""
+
+_HOW_ONLY = {"folder", "workers", "threads", "checkpoint_minutes", "validation_minutes"}
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides the weights, and how they are made.
+
+    Attributes:
+        folder: where checkpoint, weights, config and TensorBoard's events are kept.
+        recipe: of the pictures, `mien.synthesis.Recipe`; its `size` is the side of the crops in pixels.
+        backbone: a preset's name, or any of timm's.
+        landmarks: whether the network reads landmarks besides the picture.
+        model: name of the packaged morphable model.
+        pictures: how many are seen in all, over all processes.
+        batch_size: pictures of one step of one process; a multiple of the generator's block.
+        learning_rate: highest one, of AdamW.
+        warmup: share of the pictures over which the learning rate rises; then it falls as a cosine.
+        weight_decay: of weights, not of biases and norms.
+        average: decay of the running average of the weights, which is what is exported.
+        clip: largest norm of the gradient.
+        loss: weights of the loss's terms.
+        seed: of weights and pictures.
+        precision: "bf16" for mixed precision.
+        validation_blocks: how many held-out blocks of pictures are judged.
+        workers: processes that make pictures, for each training process; 0 makes them in the process itself.
+        threads: of torch, for each process.
+        checkpoint_minutes, validation_minutes: time between two of them.
+    """
+
+    folder: Path
+    recipe: Any
+    backbone: str = "small"
+    landmarks: bool = True
+    model: str = "anny"
+    pictures: int = 1_000_000
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    warmup: float = 0.02
+    weight_decay: float = 0.02
+    average: float = 0.999
+    clip: float = 10.0
+    loss: LossWeights = field(default_factory=LossWeights)
+    seed: int = 0
+    precision: Literal["no", "bf16"] = "no"
+    validation_blocks: int = 8
+    workers: int = 1
+    threads: int = 1
+    checkpoint_minutes: float = 5.0
+    validation_minutes: float = 15.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder))
+        for name in ("pictures", "batch_size", "validation_blocks", "threads"):
+            if getattr(self, name) < 1:
+                raise BadTraining(f"{name} is {getattr(self, name)}; give at least 1")
+        if not 32 <= self.size <= 1024:
+            raise BadTraining(f"the recipe's size is {self.size} px; give 32 to 1024")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise BadTraining(f"learning_rate is {self.learning_rate}; give a positive number")
+        if self.precision not in ("no", "bf16"):
+            raise BadTraining(f"precision is {self.precision!r}; give 'no' or 'bf16'")
+
+    @property
+    def size(self) -> int:
+        """Side of the crops in pixels."""
+        return self.recipe.size
+
+    @property
+    def timm_name(self) -> str:
+        """The backbone as timm calls it."""
+        return PRESETS.get(self.backbone, self.backbone)
+
+    @property
+    def what(self) -> dict[str, Any]:
+        """The part that decides the weights, as JSON has it: two runs of the same `what` are the same run."""
+        return {name: value for name, value in self.as_json().items() if name not in _HOW_ONLY}
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as JSON has it."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values.update(folder=str(self.folder), recipe=asdict(self.recipe), loss=asdict(self.loss))
+        return json.loads(json.dumps(values))
+
+    def claim_folder(self) -> None:
+        """Writes `config.json` to the folder, or makes sure that the one there is of the same run.
+
+        Raises:
+            BadTraining: the folder holds another run.
+            CannotWrite: it cannot be made or written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "config.json"
+        if path.exists():
+            other = read_config(self.folder)
+            differing = [name for name, value in self.what.items() if other.get(name) != value]
+            if differing:
+                listing = ", ".join(
+                    f"{name} {other.get(name)!r}, not {self.what[name]!r}" for name in differing
+                )
+                raise BadTraining(f"{path}: another run ({listing}); choose another folder, or its settings")
+        write_whole(path, json.dumps(self.as_json(), indent=2).encode())
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The settings of the run in a folder, as `TrainingConfig.as_json` gives them.
+
+    Raises:
+        BadTraining: the folder holds no run, or the file is damaged.
+    """
+    path = Path(folder) / "config.json"
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadTraining(
+            f"{path}: no training run's settings ({error}); name the folder of a run"
+        ) from error

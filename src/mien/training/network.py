@@ -1,0 +1,146 @@
+"""The encoder: a crop, and if wanted its landmarks, to the face code in the crop's camera."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mien.camera import rotation_matrix
+from mien.lighting import directional_light, uniform_light
+from mien.morphable import MorphableModel
+from mien.training.backbone import create_backbone
+from mien.training.crop_code import CropCode, rotation_from_6d
+
+_PIXEL_MEAN, _PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_REST = 0.05  # coefficient of an expression that the network starts from
+_DIRECTIONS = 128  # of landmarks that are looked at
+_DETECTOR_ERROR = 6e-4  # of each coordinate, on a mean face of unit size: 1 % of the distance of the eyes
+
+
+class EncoderNetwork(nn.Module):
+    """Backbone, an optional branch for landmarks, and one head for every part of the code.
+
+    Buffers hold what comes from the morphable model, so that `.to(device)` moves all.
+    """
+
+    def __init__(self, model: MorphableModel, backbone: str, landmarks: bool = True):
+        """A network with random weights that says the mean face, looking ahead, in an ordinary light.
+
+        Args:
+            model: NumPy; its counts and bounds are those of the code.
+            backbone: any timm name.
+            landmarks: whether MediaPipe's points are a second input.
+
+        Raises:
+            BadTraining: timm has no such backbone.
+        """
+        super().__init__()
+        layout = model.layout
+        self.backbone = create_backbone(backbone)
+        # timm says the width of the pooled features by either name
+        features = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
+        self.landmarks = LandmarkBranch(model) if landmarks else None
+        self.sizes = [layout.identity, layout.expression, layout.albedo, 6, 2, 1, 1, 27]
+        self.hidden = nn.Sequential(nn.Linear(features + (256 if landmarks else 0), 512), nn.SiLU())
+        self.heads = nn.Linear(512, sum(self.sizes))
+        low, high = model.expression_bounds
+        self.bounded = math.isfinite(low) and math.isfinite(high)
+        self.register_buffer("expression_low", torch.tensor(low if self.bounded else 0.0))
+        self.register_buffer("expression_range", torch.tensor(high - low if self.bounded else 1.0))
+        light = uniform_light(0.55) + directional_light((0.0, 0.4, 1.0), 0.35)
+        self.register_buffer("mean_light", torch.from_numpy(light))
+        self.register_buffer("pixel_mean", torch.tensor(_PIXEL_MEAN)[:, None, None])
+        self.register_buffer("pixel_std", torch.tensor(_PIXEL_STD)[:, None, None])
+        self._start_at_rest()
+
+    def _start_at_rest(self) -> None:
+        nn.init.normal_(self.heads.weight, std=0.01)
+        start = [torch.zeros(size) for size in self.sizes]
+        if self.bounded:
+            start[1] += math.log(_REST / (1 - _REST))
+        start[3] += torch.tensor([1.0, 0, 0, 0, 1, 0])
+        self.heads.bias.data = torch.cat(start)
+
+    def forward(self, image: Tensor, landmarks: Tensor | None = None) -> CropCode:
+        """The codes of a batch.
+
+        Args:
+            image: (N, 3, S, S) float32 sRGB in [0, 1].
+            landmarks: (N, 478, 2) in half sides of the crop from its centre; not read by a network without
+                the branch.
+        """
+        features = self.backbone((image - self.pixel_mean) / self.pixel_std)
+        if self.landmarks is not None:
+            features = torch.cat([features, self.landmarks(landmarks)], dim=1)
+        numbers = self.heads(self.hidden(features)).float()
+        identity, expression, albedo, turn, position, scale, distance, light = numbers.split(self.sizes, 1)
+        if self.bounded:
+            expression = torch.sigmoid(expression)
+        return CropCode(
+            identity=identity,
+            expression=self.expression_low + self.expression_range * expression,
+            albedo=albedo,
+            rotation=rotation_from_6d(turn),
+            position=0.2 * position,
+            log_scale=0.2 * scale[:, 0],
+            log_distance=0.3 * distance[:, 0],
+            illumination=self.mean_light + 0.2 * light.reshape(-1, 9, 3),
+        )
+
+
+class LandmarkBranch(nn.Module):
+    """Landmarks to features: laid over the mean face, whitened, then two layers.
+
+    In pixels, where a face is and how it is turned drown what it does. So the points are first moved, turned
+    and scaled onto the mean face (in closed form, as complex numbers), and what is left is divided, direction
+    by direction, by its size in random faces of the model plus the detector's error.
+    """
+
+    def __init__(self, model: MorphableModel):
+        super().__init__()
+        mean, directions = _landmark_statistics(model)
+        self.register_buffer("mean", torch.from_numpy(mean))
+        self.register_buffer("directions", torch.from_numpy(directions))
+        self.layers = nn.Sequential(
+            nn.Linear(directions.shape[1] + 5, 512), nn.SiLU(), nn.Linear(512, 256), nn.SiLU()
+        )
+
+    def forward(self, landmarks: Tensor) -> Tensor:
+        """(N, 478, 2) in half sides to (N, 256) features."""
+        centre = landmarks.mean(1)
+        x, y = (landmarks - centre[:, None]).unbind(2)
+        u, v = self.mean.unbind(1)
+        # the complex number that takes the mean face nearest to these points: its size and its turn
+        cosine, sine = (x * u + y * v).sum(1, keepdim=True), (y * u - x * v).sum(1, keepdim=True)
+        squared = (cosine * cosine + sine * sine).clamp_min(1e-8)
+        upright = torch.stack([x * cosine + y * sine, y * cosine - x * sine], 2) / squared[..., None]
+        numbers = torch.matmul((upright - self.mean).flatten(1), self.directions)
+        place = [centre, 0.5 * torch.log(squared), torch.cat([cosine, sine], 1) / torch.sqrt(squared)]
+        return self.layers(torch.cat([numbers, *place], 1))
+
+
+def _landmark_statistics(model: MorphableModel) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (478, 2) of unit size of the model's random faces, and whitening directions (956, D), float32."""
+    rng = np.random.default_rng(0)
+    count, layout = 2000, model.layout
+    fields = (model.identity_mean, model.identity_components, model.expression_components)
+    mean, identity, expression = (model.landmarks478(field).reshape(-1, 478 * 3) for field in fields)
+    strength = rng.random((count, layout.expression)) * (rng.random((count, layout.expression)) < 0.15)
+    heads = mean + rng.normal(size=(count, layout.identity)) @ identity + strength @ expression
+    turn = rotation_matrix(rng.normal(size=(count, 3)) * np.radians([15, 25, 0]))
+    turned = np.einsum("nij,nlj->nli", turn, heads.reshape(count, 478, 3)) * [1, -1, -1]
+    flat = turned[..., :2] / (turned[..., 2:] + 900.0)
+    z = flat[..., 0] + 1j * flat[..., 1]
+    z -= z.mean(1, keepdims=True)
+    centre = mean.reshape(478, 3)[:, 0] - 1j * mean.reshape(478, 3)[:, 1]
+    centre -= centre.mean()
+    centre /= np.linalg.norm(centre)
+    z /= (z * centre.conj()).sum(1, keepdims=True)
+    residual = np.stack([z.real - centre.real, z.imag - centre.imag], 2).reshape(count, -1)
+    _, size, rows = np.linalg.svd(residual, full_matrices=False)
+    kept = slice(0, min(_DIRECTIONS, len(rows)))
+    directions = rows[kept].T / np.hypot(size[kept] / np.sqrt(count), _DETECTOR_ERROR)
+    return np.stack([centre.real, centre.imag], 1).astype(np.float32), directions.astype(np.float32)

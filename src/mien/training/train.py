@@ -1,0 +1,251 @@
+"""Trains the encoder on pictures made on the fly.
+
+One process:            OMP_WAIT_POLICY=PASSIVE mien train FOLDER
+Many GPUs or machines:  accelerate launch -m mien train FOLDER
+
+A run lives in its folder: `config.json`, `checkpoint.pt`, `weights.safetensors` (the running average, which
+is exported) and TensorBoard's events. Started again, it goes on from the checkpoint, and ends with the
+weights that it would have had without the interruption: the state of a run is weights, optimiser and one
+integer, its place in the stream of pictures.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from mien.errors import BadTraining
+from mien.morphable import MorphableModel, load_model
+from mien.training.checkpoint import RunningAverage, load_checkpoint, save_checkpoint
+from mien.training.config import TrainingConfig
+from mien.training.losses import Losses
+from mien.training.network import EncoderNetwork
+from mien.training.progress import Progress
+from mien.training.stream import BlockDataset, Generator, pictures_per_block
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+_VALIDATION_SEED = 0x5EED_0FFA
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a run ended.
+
+    Attributes:
+        network: with the averaged weights, on the CPU, in evaluation mode.
+        pictures: seen in all.
+        finished: False if a signal stopped it before the end.
+        validation: mean of each term on held-out pictures, and "total".
+    """
+
+    network: EncoderNetwork
+    pictures: int
+    finished: bool
+    validation: dict[str, float]
+
+
+def train(
+    config: TrainingConfig,
+    *,
+    generate: Generator | None = None,
+    load: Callable[[], MorphableModel] | None = None,
+    on_photos: Callable[[EncoderNetwork], dict[str, float]] | None = None,
+) -> TrainingResult:
+    """Runs a training, or goes on with the one in `config.folder`.
+
+    Args:
+        config: of the run.
+        generate: makes a block of pictures; `mien.synthesis.generate` if not given. Must pickle.
+        load: makes the morphable model, in every process that needs it; that of `config.model` if not given.
+        on_photos: judges the averaged network on photographs at each validation; its figures are logged.
+
+    Raises:
+        BadTraining: settings without meaning, a folder of another run, a damaged checkpoint, a loss that is
+            not finite (the last checkpoint is kept).
+        CannotWrite: no room for a checkpoint.
+    """
+    from accelerate import Accelerator
+
+    torch.set_num_threads(config.threads)
+    accelerator = Accelerator(mixed_precision=config.precision)
+    load = load or partial(load_model, config.model)
+    generate = generate or _synthesis()
+    model = load()
+    torch.manual_seed(config.seed)
+    network = EncoderNetwork(model, config.timm_name, config.landmarks).to(memory_format=torch.channels_last)
+    network.to(accelerator.device)
+    losses = Losses(model, config.loss).to(accelerator.device)
+    optimiser = _optimiser(network, config)
+    average = RunningAverage(network, config.average)
+
+    block = pictures_per_block(generate, model, config.recipe)
+    if config.batch_size % block:
+        raise BadTraining(
+            f"batch_size is {config.batch_size}; give a multiple of {block}, the block's pictures"
+        )
+    per_batch = config.batch_size // block
+    stride = per_batch * accelerator.num_processes
+    total = math.ceil(config.pictures / (block * stride)) * stride
+    dataset = BlockDataset(generate, load, config.recipe, config.seed, per_batch)
+    held_out = BlockDataset(generate, load, config.recipe, _VALIDATION_SEED, 1)
+
+    if accelerator.is_main_process:
+        config.claim_folder()
+    accelerator.wait_for_everyone()
+    position = step = 0
+    state = load_checkpoint(config.folder, config.what)
+    if state is not None:
+        network.load_state_dict(state["network"])
+        average.network.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        position, step = state["position"], state["step"]
+    trained, optimiser = accelerator.prepare(network, optimiser)
+    trained.train()
+
+    def keep() -> None:
+        if accelerator.is_main_process:
+            save_checkpoint(
+                config.folder,
+                {
+                    "what": config.what,
+                    "network": network.state_dict(),
+                    "average": average.network.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "position": position,
+                    "step": step,
+                },
+                average.network,
+            )
+
+    figures: dict[str, float] = {}
+    stop = _StopSignal()
+    kept = validated = time.monotonic()
+    first = position + per_batch * accelerator.process_index
+    batches = dataset.batches(first, stride, total, config.workers)
+    shown = Progress(config.folder, total * block, position * block, accelerator.is_main_process)
+    with shown as progress, stop:
+        for batch in batches:
+            for group in optimiser.param_groups:
+                group["lr"] = config.learning_rate * _schedule(position / total, config.warmup)
+            # chance inside a backbone (dropout) is a function of the place, too
+            torch.manual_seed(hash((config.seed, position, accelerator.process_index)))
+            batch = batch.to(accelerator.device)
+            predicted = trained(batch.pictures, batch.landmarks)
+            loss, terms = losses(predicted, batch.codes, batch.pictures if config.loss.photometric else None)
+            optimiser.zero_grad()
+            accelerator.backward(loss)
+            gradient = accelerator.clip_grad_norm_(trained.parameters(), config.clip)
+            bad, stopping = _agree(accelerator, ~torch.isfinite(loss + gradient), stop.received)
+            if bad:
+                raise BadTraining(
+                    f"{config.folder}: the loss is not finite at picture {position * block} "
+                    f"({_listing(terms)}); the last checkpoint is kept, lower learning_rate"
+                )
+            optimiser.step()
+            average.update(network, step)
+            position, step = position + stride, step + 1
+            progress.step(step, position * block, loss, terms, gradient, optimiser.param_groups[0]["lr"])
+
+            now, last = time.monotonic(), position >= total or stopping
+            if last or now - kept > 60 * config.checkpoint_minutes:
+                keep()
+                kept = now
+            if accelerator.is_main_process and (last or now - validated > 60 * config.validation_minutes):
+                figures = validate(
+                    average.network, losses, held_out, config, on_photos if not stopping else None
+                )
+                progress.validated(position * block, figures)
+                validated = now
+            if stopping:
+                break
+    accelerator.wait_for_everyone()
+    return TrainingResult(average.network.to("cpu"), position * block, position >= total, figures)
+
+
+@torch.no_grad()
+def validate(
+    network: EncoderNetwork,
+    losses: Losses,
+    held_out: BlockDataset,
+    config: TrainingConfig,
+    on_photos: Callable[[EncoderNetwork], dict[str, float]] | None = None,
+) -> dict[str, float]:
+    """Mean of each term over held-out pictures, and "total"; then, if wanted, figures on photographs.
+
+    Args:
+        network: in evaluation mode.
+        losses, held_out, config: of the run.
+        on_photos: as in `train`.
+    """
+    device = next(network.parameters()).device
+    sums: dict[str, float] = {}
+    for block in range(config.validation_blocks):
+        batch = held_out[block].to(device)
+        loss, terms = losses(network(batch.pictures, batch.landmarks), batch.codes, batch.pictures)
+        for name, value in {"total": loss, **terms}.items():
+            sums[name] = sums.get(name, 0.0) + value.item() / config.validation_blocks
+    return sums | (on_photos(network) if on_photos else {})
+
+
+class _StopSignal:
+    """Notes that the process was told to end, so that it ends after the step it is in."""
+
+    def __init__(self) -> None:
+        self.received = False
+
+    def __enter__(self) -> None:
+        self.before = {
+            number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: object) -> None:
+        self.received = True
+        signal.signal(number, self.before[number])  # told twice, it ends at once
+
+
+def _agree(accelerator: Accelerator, bad: Tensor, stop: bool) -> tuple[bool, bool]:
+    """Whether any process has a bad loss, and whether any was told to stop; the same in all of them."""
+    flags = torch.stack([bad.float(), bad.new_tensor(stop).float()])
+    if accelerator.num_processes > 1:
+        flags = accelerator.reduce(flags, "sum")
+    any_bad, any_stop = flags.tolist()
+    return any_bad > 0, any_stop > 0
+
+
+def _schedule(done: float, warmup: float) -> float:
+    """Share of the learning rate: a ramp, then a cosine down to a hundredth (Loshchilov and Hutter 2017)."""
+    if done < warmup:
+        return max(done / warmup, 1e-2)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
+
+
+def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter 2019) whose decay leaves biases and norms alone."""
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    kept = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": kept, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, foreach=True)
+
+
+def _listing(terms: dict[str, Tensor]) -> str:
+    return ", ".join(f"{name} {value.item():.3g}" for name, value in terms.items())
+
+
+def _synthesis() -> Generator:
+    from mien.synthesis import generate
+
+    return generate

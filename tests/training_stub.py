@@ -1,0 +1,52 @@
+"""Pictures of the tiny head with the signature of `mien.synthesis`, and a tiny backbone's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mien.camera import Camera, project, to_camera
+from mien.facecode import FaceCode
+from mien.morphable import MorphableModel
+from mien.render import render
+from mien.training.config import TrainingConfig
+from tiny_face import tiny_code, tiny_face
+
+BLOCK = 8
+BACKBONE = "test_efficientnet"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    size: int = 48
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    images: np.ndarray
+    landmarks_px: np.ndarray
+    codes: FaceCode
+
+
+def generate(model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pictures:
+    """Renderings on black with exact landmarks plus noise."""
+    size = recipe.size
+    rng = np.random.default_rng([seed, block])
+    code = tiny_code(int(rng.integers(2**31)), (BLOCK,))
+    code = code.with_(focal_px=code.focal_px * np.float32(size / 96))
+    images = render(model, code, (size, size)).image_uint8
+    points = model.landmarks478(model.vertices(code.identity, code.expression))
+    camera = Camera(code.focal_px, np.full(2, size / 2, np.float32), (size, size))
+    landmarks = project(to_camera(points, code.rotation, code.translation), camera)[..., :2]
+    return Pictures(images, (landmarks + rng.normal(0, 0.2, landmarks.shape)).astype(np.float32), code)
+
+
+def tiny_config(folder: Path, **settings) -> TrainingConfig:
+    """A run of a few seconds."""
+    defaults = {"backbone": BACKBONE, "pictures": 64, "batch_size": 8, "validation_blocks": 1, "workers": 0}
+    return TrainingConfig(folder=folder, recipe=Recipe(), model="tiny", **(defaults | settings))
+
+
+__all__ = ["BACKBONE", "BLOCK", "Recipe", "generate", "tiny_config", "tiny_face"]
