@@ -6,11 +6,16 @@ from functools import cache
 
 import numpy as np
 
-from mien.expression.prototypes import ACTION_UNITS, EXPRESSIONS, VARIANTS, arkit_vector
+from mien.expression.prototypes import ACTION_UNITS, VARIANTS, arkit_vector
 from mien.facecode import ARKIT_NAMES
 
 KINDS = {"neutral": 0.12, "emotion": 0.35, "speech": 0.18, "actions": 0.35}
 """Share of each kind of expression."""
+
+EMOTIONS = {
+    "anger": 0.13, "disgust": 0.13, "fear": 0.12, "happiness": 0.36, "sadness": 0.13, "surprise": 0.13,
+}  # fmt: skip
+"""Share of each emotion: before cameras people smile."""
 
 VISEMES: dict[str, dict[str, float]] = {
     "p b m": {"mouthPressLeft": 0.5, "mouthPressRight": 0.5, "mouthRollLower": 0.3, "mouthRollUpper": 0.2},
@@ -32,10 +37,8 @@ VISEMES: dict[str, dict[str, float]] = {
 
 @cache
 def _emotions() -> np.ndarray:
-    """(6, 3, 52) variants of each emotion, neutral left out."""
-    return np.stack(
-        [[arkit_vector(units) for units in VARIANTS[name]] for name in EXPRESSIONS if name != "neutral"]
-    )
+    """(6, 3, 52) variants of each emotion."""
+    return np.stack([[arkit_vector(units) for units in VARIANTS[name]] for name in EMOTIONS])
 
 
 @cache
@@ -84,7 +87,7 @@ def random_expressions(rng: np.random.Generator, count: int) -> np.ndarray:
 def _emotional(rng: np.random.Generator, count: int) -> np.ndarray:
     """An emotion at any strength in any of its ways, or two at once; each action a little off."""
     emotions = _emotions()
-    first, second = rng.integers(len(emotions), size=(2, count))
+    first, second = rng.choice(len(emotions), size=(2, count), p=list(EMOTIONS.values()))
     variant = rng.dirichlet([0.4] * emotions.shape[1], (2, count))
     shown = np.einsum("nv,nvk->nk", variant[0], emotions[first])
     other = np.einsum("nv,nvk->nk", variant[1], emotions[second])

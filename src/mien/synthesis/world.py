@@ -101,7 +101,7 @@ class World:
             [inner[:1] + ends[0][:1], inner, inner[-1:] + ends[0][1:], outer[-1:] + ends[0][1:], outer[::-1],
              outer[:1] + ends[0][:1]]
         )  # fmt: skip
-        alpha = self._filled(outline, soft_px=rng.uniform(0.3, 0.03 * face))
+        alpha = self._filled(outline, soft_px=0.3 + 0.03 * face * rng.random())
         if rng.random() < 0.12:
             texture = self._cloth()
         else:
