@@ -6,27 +6,23 @@ together from both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from mien.facecode import FaceCode
-from mien.fit.joint_fit import fit_jointly
-from mien.fit.landmark_fit import (
-    Geometry,
-    LandmarkBasis,
-    fit_landmarks,
-    landmark_prior,
-)
-from mien.fit.pixel_fit import Appearance, Crop, PixelBasis, fit_appearance, view
+from mien.fit.joint_fit import joint_step
+from mien.fit.landmark_fit import Geometry, LandmarkBasis, LandmarkEvidence
+from mien.fit.pixel_fit import Appearance, Crop, PixelBasis, PixelEvidence
 from mien.fit.priors import LandmarkPriors, PixelPriors, measured_priors
 from mien.morphable import MorphableModel
 
 __all__ = ["FaceFit", "Fitter", "LandmarkPriors", "PixelPriors", "fit_face"]
 
-_THINNING = 3
-"""The joint step, the dearest, reads every third of the sampled vertices."""
+
+_LANDMARK_STEPS, _APPEARANCE_STEPS = 2, 3
+"""Gauss-Newton steps, one fewer from a code. More of them change neither truth nor likeness measurably."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +31,9 @@ class FaceFit:
 
     Attributes:
         code: the most probable code, NumPy float64.
-        trusted: (N, 3) x, y in pixels and trust in [0, 1] of the skin samples the appearance was read from;
-            empty when only landmarks were fitted.
     """
 
     code: FaceCode
-    trusted: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +42,13 @@ class Fitter:
 
     Attributes:
         model: the model whose codes are fitted.
-        landmarks, pixels, fewer_pixels: what the three stages read of it.
+        landmarks, pixels: what the stages read of it.
         landmark_priors, pixel_priors: assumptions.
     """
 
     model: MorphableModel
     landmarks: LandmarkBasis
     pixels: PixelBasis
-    fewer_pixels: PixelBasis
     landmark_priors: LandmarkPriors
     pixel_priors: PixelPriors
 
@@ -69,12 +61,10 @@ class Fitter:
     ) -> Fitter:
         """A fitter of `model` for MediaPipe's landmarks; priors not given are the measured ones."""
         measured = measured_priors(model.name)
-        pixels = PixelBasis.of(model)
         return cls(
             model,
             LandmarkBasis.of(model, model.landmarks478, sliding=False),
-            pixels,
-            pixels.thinned(_THINNING),
+            PixelBasis.of(model),
             landmark_priors or measured[0],
             pixel_priors or measured[1],
         )
@@ -87,6 +77,7 @@ class Fitter:
         *,
         focal_px: float | None = None,
         polish: bool = True,
+        start: FaceCode | None = None,
     ) -> FaceFit:
         """The most probable code of one face.
 
@@ -96,37 +87,29 @@ class Fitter:
             image: (H, W, 3) sRGB in [0, 1]; without it only geometry is fitted.
             focal_px: focal length if known.
             polish: whether geometry is refined against pixels too.
+            start: a code near the truth, an encoder's say, from which fewer steps are needed.
+
+        Raises:
+            ValueError: the start belongs to another model.
         """
+        if start is not None and start.model != self.model.id:
+            raise ValueError(f"the code to start from belongs to model {start.model}, not to {self.model.id}")
         points = np.asarray(landmarks_px, np.float64)[:, :2]
-        geometry = fit_landmarks(
-            self.landmarks,
-            points,
-            image_size,
-            focal_px=focal_px,
-            priors=self.landmark_priors,
-        )
+        landmarks = LandmarkEvidence.of(self.landmarks, points, image_size, focal_px, self.landmark_priors)
+        geometry = landmarks.start if start is None else Geometry.of(start)
+        saved = 0 if start is None else 1
+        geometry = landmarks.fit(geometry, _LANDMARK_STEPS - saved)
         if image is None:
             nothing = Appearance(np.zeros(self.model.layout.albedo), np.zeros((9, 3)), np.zeros(0))
-            return FaceFit(self._code(geometry, nothing), np.zeros((0, 3)))
-        principal = np.asarray(image_size) / 2.0
+            return FaceFit(self._code(geometry, nothing if start is None else Appearance.of(start)))
         crop = Crop.around(image, points)
-        seen = view(self.pixels, geometry, principal, crop)
-        appearance = fit_appearance(self.pixels, geometry, crop, seen, self.pixel_priors)
-        trust = appearance.trust
+        pixels = PixelEvidence(self.pixels, crop, np.asarray(image_size) / 2.0, self.pixel_priors)
+        seen = pixels.view(geometry)
+        appearance = pixels.start if start is None else Appearance.of(start)
+        appearance = pixels.fit(seen, appearance, _APPEARANCE_STEPS - saved)
         if polish:
-            geometry, appearance = fit_jointly(
-                self.landmarks,
-                self.fewer_pixels,
-                geometry,
-                replace(appearance, trust=appearance.trust[::_THINNING]),
-                points - principal,
-                principal,
-                crop,
-                landmark_prior(self.landmarks, image_size, focal_px, self.landmark_priors),
-                self.landmark_priors,
-                self.pixel_priors,
-            )
-        return FaceFit(self._code(geometry, appearance), np.column_stack([seen.points_px, trust]))
+            geometry, appearance = joint_step(landmarks, pixels, seen, geometry, appearance)
+        return FaceFit(self._code(geometry, appearance))
 
     def _code(self, geometry: Geometry, appearance: Appearance) -> FaceCode:
         count = self.landmarks.identity_count

@@ -4,135 +4,71 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.fit.landmark_fit import (
-    CAMERA_UNKNOWNS,
-    Geometry,
-    LandmarkBasis,
-    advance,
-    linearise,
-    offset_from_prior,
-)
-from mien.fit.least_squares import bounded_step, normal_equations
-from mien.fit.pixel_fit import (
-    Appearance,
-    Crop,
-    PixelBasis,
-    linearise_pixels,
-    robust_trust,
-    view,
-)
-from mien.fit.priors import LandmarkPriors, PixelPriors
+from mien.fit.landmark_fit import CAMERA_UNKNOWNS, Geometry, LandmarkEvidence, advance, cross
+from mien.fit.least_squares import Linearisation, bounded_step
+from mien.fit.pixel_fit import Appearance, PixelEvidence, View, linearise_pixels, robust_trust
 from mien.lighting import sh_basis, sh_basis_gradient
 
 _FLIP = np.array([1.0, -1.0, -1.0])
 
 
-def fit_jointly(
-    landmarks: LandmarkBasis,
-    pixels: PixelBasis,
-    geometry: Geometry,
-    appearance: Appearance,
-    target: np.ndarray,
-    principal_px: np.ndarray,
-    crop: Crop,
-    geometry_prior: tuple[np.ndarray, np.ndarray],
-    landmark_priors: LandmarkPriors,
-    pixel_priors: PixelPriors,
-    iterations: int = 2,
+def joint_step(
+    landmarks: LandmarkEvidence, pixels: PixelEvidence, seen: View, geometry: Geometry, appearance: Appearance
 ) -> tuple[Geometry, Appearance]:
-    """Gauss-Newton over all unknowns, from a geometry and an appearance found one after the other.
+    """One Gauss-Newton step over all unknowns, from a geometry and an appearance found one after the other.
+
+    A second one was measured to change neither truth nor likeness.
 
     Args:
-        target: (L, 2) landmarks in pixels from the principal point.
-        geometry_prior: precision and centre, from `landmark_prior`.
+        seen: the geometry's view.
     """
-    geometry_precision, geometry_centre = geometry_prior
-    count = len(geometry_precision)
-    total = count + 27 + len(appearance.albedo)
-    bounds = np.full((2, total), np.inf) * [[-1], [1]]
-    bounds[:, CAMERA_UNKNOWNS + landmarks.identity_count : count] = landmarks.bounds
-    light_precision = pixel_priors.light.precision
-    for _ in range(iterations):
-        hessian, gradient = normal_equations(
-            *_linearise_everything(pixels, geometry, appearance, principal_px, crop, pixel_priors)
-        )
-        by_landmarks = normal_equations(*linearise(landmarks, geometry, target, landmark_priors))
-        hessian[:count, :count] += by_landmarks[0]
-        gradient[:count] += by_landmarks[1]
-
-        offset = offset_from_prior(geometry, geometry_centre)
-        light = slice(count, count + 27)
-        hessian[light, light] += light_precision
-        gradient[light] -= light_precision @ (appearance.illumination - pixel_priors.light.mean).ravel()
-        albedo_precision = np.full(len(appearance.albedo), pixel_priors.albedo**-2)
-        precision = np.concatenate([geometry_precision, np.zeros(27), albedo_precision])
-        hessian[np.diag_indices_from(hessian)] += precision
-        gradient -= precision * np.concatenate([offset, np.zeros(27), appearance.albedo])
-
-        value = np.concatenate([
-            np.zeros(CAMERA_UNKNOWNS), geometry.coefficients, np.zeros(27), appearance.albedo
-        ])  # fmt: skip
-        step = bounded_step(hessian, gradient, value, *bounds)
-        geometry = advance(geometry, step[:count])
-        appearance = Appearance(
-            appearance.albedo + step[count + 27 :],
-            appearance.illumination + step[light].reshape(9, 3),
-            appearance.trust,
-        )
-    return geometry, appearance
+    look = 27 + len(appearance.albedo)
+    hessian, gradient = linearise_jointly(pixels, seen, geometry, appearance).normal_equations()
+    pixels.add_prior(hessian, gradient, appearance)
+    by_landmarks = landmarks.normal_equations(geometry)
+    hessian[look:, look:] += by_landmarks[0]
+    gradient[look:] += by_landmarks[1]
+    step = bounded_step(hessian, gradient, *landmarks.basis.room(geometry))
+    return advance(geometry, step[look:]), appearance.advance(step[:look], appearance.trust)
 
 
-def _linearise_everything(
-    pixels: PixelBasis,
-    geometry: Geometry,
-    appearance: Appearance,
-    principal_px: np.ndarray,
-    crop: Crop,
-    priors: PixelPriors,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Derivatives (7 + K + E + 27 + A, N C) of the pixel residuals, weights (N C,), and residuals (N C,)."""
-    seen = view(pixels, geometry, principal_px, crop)
-    values, slopes = crop.sample_with_gradient(seen.points_px)
-    harmonics = sh_basis(seen.normals)
-    residual, by_light, by_albedo, by_shading = linearise_pixels(
-        pixels, appearance, values, harmonics, crop.grey
+def linearise_jointly(
+    pixels: PixelEvidence, seen: View, geometry: Geometry, appearance: Appearance
+) -> Linearisation:
+    """The pixels' residuals (C N,) by light (27), albedo (A), camera (7) and coefficients (K + E)."""
+    values, gradient = pixels.crop.sample_with_gradient(seen.points_px)
+    slopes = linearise_pixels(pixels.basis, appearance, values, sh_basis(seen.normals).T)
+    trust = robust_trust(slopes.residual, seen.seen, pixels.priors) * np.minimum(1.0, 4.0 * appearance.trust)
+    scale = pixels.scale(trust)
+
+    x, y, z = camera = seen.camera.T
+    normals, from_principal = seen.normals.T, (seen.points_px - pixels.principal_px).T
+    by_x, by_y = gradient * scale * (geometry.focal_px / z)
+    photo_by_camera = np.stack([by_x, by_y, -(by_x * x + by_y * y) / z])  # (3, C, N), as those below
+    photo_by_turned = photo_by_camera * _FLIP[:, None, None]
+    # harmonics bend by the normal, times light, times how the picture follows the shading
+    by_normal = np.einsum("nka,kc->acn", sh_basis_gradient(seen.normals), appearance.illumination)
+    model_by_normal = by_normal * slopes.by_shading * scale
+    if len(values) == 1:
+        model_by_normal = model_by_normal.sum(1, keepdims=True)
+
+    turned = (camera - geometry.translation[:, None]) * _FLIP[:, None]
+    look = 27 + len(appearance.albedo)
+    total = look + CAMERA_UNKNOWNS + len(geometry.coefficients)
+    jacobian = np.empty((total, *values.shape), np.float32)
+    np.multiply(slopes.by_light, scale, out=jacobian[:27])
+    np.multiply(slopes.by_albedo, scale, out=jacobian[27:look])
+    rows = jacobian[look:]
+    rows[:3] = cross(normals, model_by_normal) - cross(turned, photo_by_turned)
+    rows[3:5] = -photo_by_camera[:2]
+    rows[6] = -(gradient * from_principal[:, None]).sum(0) * scale
+    rows[5] = rows[6] * (1 - geometry.translation[2] / z)
+    by_model = np.einsum("ba,bcn->can", geometry.rotation, -photo_by_turned)
+    by_model_normal = np.einsum("ba,bcn->can", geometry.rotation, model_by_normal)
+    blocks = np.concatenate([by_model, by_model_normal], axis=1).astype(np.float32)
+    np.einsum("akn,can->kcn", pixels.basis.components, blocks, out=rows[CAMERA_UNKNOWNS:])
+    return Linearisation(
+        jacobian.reshape(total, -1),
+        (slopes.residual * scale).ravel(),
+        np.broadcast_to(scale, values.shape).ravel(),
     )
-    channels = residual.shape[1]
-    if crop.grey:
-        slopes = slopes.mean(1, keepdims=True)
-
-    x, y, z = seen.camera.T
-    pixels_per_mm = geometry.focal_px / z
-    by_x = np.stack([pixels_per_mm, 0 * z, -pixels_per_mm * x / z], axis=-1)
-    by_y = np.stack([0 * z, pixels_per_mm, -pixels_per_mm * y / z], axis=-1)
-    photo_by_camera = slopes[:, :, :1] * by_x[:, None] + slopes[:, :, 1:] * by_y[:, None]  # (N, C, 3)
-    photo_by_turned = photo_by_camera * _FLIP
-    shading_by_normal = np.einsum("nka,kc->nca", sh_basis_gradient(seen.normals), appearance.illumination)
-    model_by_normal = np.einsum("nci,nia->nca", by_shading, shading_by_normal)  # (N, C, 3), light frame
-
-    turned = (seen.camera - geometry.translation) * _FLIP
-    jacobian = np.empty(
-        (CAMERA_UNKNOWNS + pixels.components.shape[1] + 27 + len(by_albedo), len(x), channels), np.float32
-    )
-    camera_rows = jacobian[:CAMERA_UNKNOWNS]
-    camera_rows[:3] = -(
-        np.cross(turned[:, None], photo_by_turned) - np.cross(seen.normals[:, None], model_by_normal)
-    ).transpose(2, 0, 1)
-    camera_rows[3:5] = -photo_by_camera[:, :, :2].transpose(2, 0, 1)
-    camera_rows[5] = -photo_by_camera[:, :, 2] * geometry.translation[2]
-    camera_rows[6] = -(slopes * (seen.points_px - principal_px)[:, None]).sum(-1)
-    moved = -(photo_by_turned @ geometry.rotation).astype(np.float32)
-    tilted = (model_by_normal @ geometry.rotation).astype(np.float32)
-    shape_rows = jacobian[CAMERA_UNKNOWNS : CAMERA_UNKNOWNS + pixels.components.shape[1]]
-    for channel in range(channels):
-        shape_rows[..., channel] = sum(
-            pixels.components[axis] * moved[:, channel, axis]
-            + pixels.normal_components[axis] * tilted[:, channel, axis]
-            for axis in range(3)
-        )
-    jacobian[-27 - len(by_albedo) : -len(by_albedo)] = by_light.reshape(27, -1, channels)
-    jacobian[-len(by_albedo) :] = by_albedo.reshape(len(by_albedo), -1, channels)
-
-    trust = robust_trust(residual, seen.seen, priors) * np.minimum(1.0, 4.0 * appearance.trust)
-    weight = np.repeat(trust, channels) / (priors.noise**2 * priors.correlation)
-    return jacobian.reshape(len(jacobian), -1), weight, residual.ravel()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.camera import rotation_matrix, rotation_vector
-from mien.fit.least_squares import bounded_step, normal_equations
+from mien.facecode import FaceCode
+from mien.fit.least_squares import Linearisation, bounded_step
 from mien.fit.priors import LandmarkPriors
 from mien.landmarks import LandmarkPoints
 from mien.morphable import Embedding, MorphableModel
@@ -48,6 +49,10 @@ class LandmarkBasis:
             bounds=np.array([[lower] * count, [upper] * count], dtype=np.float64),
         )
 
+    def room(self, state: Geometry) -> np.ndarray:
+        """(2, E) how far each expression coefficient can go down, as a number <= 0, and up."""
+        return self.bounds - state.coefficients[self.identity_count :]
+
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
@@ -65,6 +70,14 @@ class Geometry:
     focal_px: float
     coefficients: np.ndarray
 
+    @classmethod
+    def of(cls, code: FaceCode) -> Geometry:
+        """The geometry of one face's code."""
+        parts = (np.asarray(part, np.float64) for part in (code.rotation, code.translation, code.focal_px))
+        rotation, translation, focal_px = parts
+        coefficients = np.concatenate([code.identity, code.expression]).astype(np.float64)
+        return cls(rotation_matrix(rotation), translation, float(focal_px), coefficients)
+
     @property
     def rotation_vector(self) -> np.ndarray:
         """(3,) axis-angle radians."""
@@ -72,7 +85,8 @@ class Geometry:
 
 
 CAMERA_UNKNOWNS = 7
-"""Rotation (3), translation x and y in mm, log distance, log focal length: first in every step."""
+"""First in every step: rotation (3), translation x and y in mm, log distance with the picture's scale kept (a
+dolly zoom), log focal length. Distance and focal length alone would be all but the same unknown."""
 
 
 def fit_landmarks(
@@ -82,7 +96,7 @@ def fit_landmarks(
     *,
     focal_px: float | None = None,
     priors: LandmarkPriors | None = None,
-    iterations: int = 5,
+    iterations: int = 3,
 ) -> Geometry:
     """The most probable head, pose and camera given its landmarks.
 
@@ -97,115 +111,133 @@ def fit_landmarks(
     Returns:
         Geometry in float64.
     """
-    priors = priors or LandmarkPriors()
-    principal = np.asarray(image_size) / 2.0
-    target = np.asarray(landmarks_px, np.float64) - principal
-    precision, centre = landmark_prior(basis, image_size, focal_px, priors)
-    state = _initial(basis, target, priors, np.exp(centre[1]), known_focal=focal_px is not None)
-    bounds = np.full((2, len(precision)), np.inf) * [[-1], [1]]
-    bounds[:, CAMERA_UNKNOWNS + basis.identity_count :] = basis.bounds
-    for _ in range(iterations):
-        hessian, gradient = normal_equations(*linearise(basis, state, target, priors))
-        hessian[np.diag_indices_from(hessian)] += precision
-        gradient -= precision * offset_from_prior(state, centre)
-        value = np.concatenate([np.zeros(CAMERA_UNKNOWNS), state.coefficients])
-        state = advance(state, bounded_step(hessian, gradient, value, *bounds))
-    return state
+    evidence = LandmarkEvidence.of(basis, landmarks_px, image_size, focal_px, priors or LandmarkPriors())
+    return evidence.fit(evidence.start, iterations)
 
 
-def landmark_prior(
-    basis: LandmarkBasis,
-    image_size: tuple[int, int],
-    focal_px: float | None,
-    priors: LandmarkPriors,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Precision (7 + K + E,) of the Gaussian prior over the unknowns, and its centre.
+@dataclass(frozen=True, eq=False)
+class LandmarkEvidence:
+    """The landmarks of one face, and what is assumed about them and the head.
 
-    The pose is free and the coefficients are about zero; the centre (2,) is that of the logs of the distance
-    in mm and of the focal length in px.
-    """
-    total = basis.components.shape[1]
-    centre = np.log([priors.distance_mm, focal_px or priors.focal_sides * max(image_size)])
-    precision = np.concatenate([
-        np.zeros(5),
-        [priors.log_distance**-2, (priors.log_known_focal if focal_px else priors.log_focal) ** -2],
-        np.full(basis.identity_count, priors.identity**-2),
-        np.full(total - basis.identity_count, priors.expression**-2),
-    ])  # fmt: skip
-    return precision, centre
-
-
-def offset_from_prior(state: Geometry, centre: np.ndarray) -> np.ndarray:
-    """(7 + K + E,) how far a geometry is from the centre (2,) of `landmark_prior`."""
-    camera = np.log([state.translation[2], state.focal_px]) - centre
-    return np.concatenate([np.zeros(5), camera, state.coefficients])
-
-
-def linearise(
-    basis: LandmarkBasis, state: Geometry, target: np.ndarray, priors: LandmarkPriors
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """The landmarks' part of the normal equations, as arguments of `normal_equations`.
-
-    Args:
+    Attributes:
+        basis: of the model and the embedding that the landmarks belong to.
         target: (L, 2) pixels from the principal point.
-
-    Returns:
-        jacobian (7 + K + E, 2 L) float32; weight (2 L,) inverse variances, lowered for outliers;
-        residual (2 L,) target minus prediction in mm at the face, x of all landmarks before y;
-        shared (R, 2 L) errors in common, or None.
+        start: pose of the mean head.
+        variance: (2, L) mm² of each landmark by itself.
+        shared: (R, 2, L) float32 mm, errors that they have in common; None if there are none.
+        spread: (L,) mm, deviation of each landmark with all its errors, mean of x and y.
+        precision: (7 + K + E,) of the prior: of log distance, log focal length and the coefficients.
+        centre: (2,) of the prior: log distance in mm, log focal length in px.
     """
-    model_points = basis.mean + (state.coefficients.astype(np.float32) @ basis.components).T
-    turned = model_points @ state.rotation.T
-    camera = turned * _FLIP + state.translation
-    projected = state.focal_px * camera[:, :2] / camera[:, 2:]
-    chosen = basis.points.choose(projected, state.rotation)
-    camera, turned, projected = camera[chosen], turned[chosen], projected[chosen]
-    mm_per_px = state.translation[2] / state.focal_px
 
-    x, y, z = camera.T
-    gain = state.translation[2] / z  # mm of picture per mm of head
-    derivatives = [
-        np.stack([gain, 0 * gain, -gain * x / z]),
-        np.stack([0 * gain, gain, -gain * y / z]),
-    ]  # of the picture's axes by the camera point, (3, L) each
-    count = len(chosen)
-    jacobian = np.zeros((CAMERA_UNKNOWNS + basis.components.shape[1], 2, count), np.float32)
-    unmoved = np.array_equal(chosen, np.arange(count))
-    parts = basis.components[:, :, :count] if unmoved else basis.components[:, :, chosen]
-    for axis, by in enumerate(derivatives):
-        by_turned = by * _FLIP[:, None]
+    basis: LandmarkBasis
+    target: np.ndarray
+    start: Geometry
+    variance: np.ndarray
+    shared: np.ndarray | None
+    spread: np.ndarray
+    precision: np.ndarray
+    centre: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        basis: LandmarkBasis,
+        landmarks_px: np.ndarray,
+        image_size: tuple[int, int],
+        focal_px: float | None,
+        priors: LandmarkPriors,
+    ) -> LandmarkEvidence:
+        """Arguments as of `fit_landmarks`."""
+        target = np.asarray(landmarks_px, np.float64) - np.asarray(image_size) / 2.0
+        centre = np.log([priors.distance_mm, focal_px or priors.focal_sides * max(image_size)])
+        start = _initial(basis, target, priors, np.exp(centre[1]), known_focal=focal_px is not None)
+        variance = np.full((2, len(target)), priors.noise_mm**2)
+        variance[:, basis.points.contour] = priors.contour_noise_mm**2
+        shared, spread = None, variance
+        if priors.noise is not None:
+            noise = priors.noise.rolled(start.rotation)
+            variance += noise.variance
+            shared = (np.sqrt(priors.shared) * noise.factors).astype(np.float32)
+            spread = variance + np.einsum("ral,ral->al", shared, shared)
+        log_focal = priors.log_known_focal if focal_px else priors.log_focal
+        precision = np.concatenate([
+            np.zeros(5),
+            [priors.log_distance**-2, log_focal**-2],
+            np.full(basis.identity_count, priors.identity**-2),
+            np.full(basis.bounds.shape[1], priors.expression**-2),
+        ])  # fmt: skip
+        return cls(basis, target, start, variance, shared, np.sqrt(spread.mean(0)), precision, centre)
+
+    def fit(self, state: Geometry, iterations: int) -> Geometry:
+        """The most probable geometry, by Gauss-Newton from another one."""
+        for _ in range(iterations):
+            step = bounded_step(*self.normal_equations(state), *self.basis.room(state))
+            state = advance(state, step)
+        return state
+
+    def normal_equations(self, state: Geometry) -> tuple[np.ndarray, np.ndarray]:
+        """Of landmarks and prior: (7 + K + E, 7 + K + E) and (7 + K + E,)."""
+        hessian, gradient = self.linearise(state).normal_equations()
+        hessian[np.diag_indices_from(hessian)] += self.precision
+        camera = np.log([state.translation[2], state.focal_px]) - self.centre
+        pull = self.precision * np.concatenate([np.zeros(5), camera, state.coefficients])
+        hessian[5:7, 5] += self.precision[6]  # a dolly zoom moves the focal length too
+        hessian[5, 6] += self.precision[6]
+        pull[5] += pull[6]
+        return hessian, gradient - pull
+
+    def linearise(self, state: Geometry) -> Linearisation:
+        """Residuals in mm at the face, x of all landmarks before y, believed less where they are outliers."""
+        basis = self.basis
+        model_points = basis.mean.T + state.coefficients.astype(np.float32) @ basis.components
+        turned = state.rotation @ model_points
+        x, y, z = camera = turned * _FLIP[:, None] + state.translation[:, None]
+        chosen = basis.points.choose((state.focal_px * camera[:2] / z).T, state.rotation)
+        components = basis.components
+        if not np.array_equal(chosen, np.arange(components.shape[2])):
+            components, turned, camera = components[:, :, chosen], turned[:, chosen], camera[:, chosen]
+            x, y, z = camera
+        gain = state.translation[2] / z  # mm of picture per mm of head
+        residual = self.target.T * (state.translation[2] / state.focal_px) - gain * camera[:2]
+
+        outlier = np.maximum(1.0, np.linalg.norm(residual, axis=0) / (3.0 * self.spread))
+        scale = 1.0 / np.sqrt(self.variance * outlier)
+
+        none = np.zeros_like(gain)
+        by_camera = np.array([[gain, none, -gain * x / z], [none, gain, -gain * y / z]]) * scale[:, None]
+        by_turned = by_camera * _FLIP[:, None]
         by_model = (state.rotation.T @ by_turned).astype(np.float32)
-        jacobian[:3, axis] = np.cross(turned, by_turned.T).T
-        jacobian[CAMERA_UNKNOWNS:, axis] = (
-            parts[0] * by_model[0] + parts[1] * by_model[1] + parts[2] * by_model[2]
+        jacobian = np.empty((len(self.precision), *scale.shape), np.float32)
+        jacobian[:3] = cross(turned, by_turned.transpose(1, 0, 2))
+        jacobian[3:5] = by_camera[:, :2].transpose(1, 0, 2)
+        jacobian[5] = (1 - gain) * gain * camera[:2] * scale
+        jacobian[6] = gain * camera[:2] * scale
+        np.einsum("akn,can->kcn", components, by_model, out=jacobian[CAMERA_UNKNOWNS:])
+        shared = self.shared
+        if shared is not None:
+            shared = (shared * scale.astype(np.float32)).reshape(len(shared), -1)
+        return Linearisation(
+            jacobian.reshape(len(jacobian), -1), (residual * scale).ravel(), scale.ravel(), shared
         )
-        jacobian[3:5, axis] = by[:2]
-        jacobian[5, axis] = by[2] * state.translation[2]
-        jacobian[6, axis] = projected[:, axis] * mm_per_px
-    residual = (target - projected).T * mm_per_px
-
-    variance = np.full((2, count), priors.noise_mm**2)
-    variance[:, basis.points.contour] = priors.contour_noise_mm**2
-    spread, shared = variance, None
-    if priors.noise is not None:
-        noise = priors.noise.rolled(state.rotation)
-        variance += noise.variance
-        spread = variance + priors.shared * (noise.factors**2).sum(0)
-        shared = np.sqrt(priors.shared) * noise.factors.reshape(len(noise.factors), -1)
-    outlier = np.maximum(1.0, np.linalg.norm(residual, axis=0) / (3.0 * np.sqrt(spread.mean(0))))
-    weight = 1.0 / (variance * outlier)
-    return jacobian.reshape(len(jacobian), -1), weight.ravel(), residual.ravel(), shared
 
 
 def advance(state: Geometry, step: np.ndarray) -> Geometry:
     """The geometry after a step over the camera's seven unknowns and the coefficients."""
-    distance = state.translation[2] * np.exp(np.clip(step[5], -0.5, 0.5))
+    dolly, zoom = np.exp(np.clip(step[5:7], -0.5, 0.5))
     return Geometry(
         rotation=rotation_matrix(step[:3]) @ state.rotation,
-        translation=np.array([state.translation[0] + step[3], state.translation[1] + step[4], distance]),
-        focal_px=state.focal_px * float(np.exp(np.clip(step[6], -0.5, 0.5))),
+        translation=np.array([*(state.translation[:2] + step[3:5]), state.translation[2] * dolly]),
+        focal_px=state.focal_px * float(dolly * zoom),
         coefficients=state.coefficients + step[CAMERA_UNKNOWNS:],
     )
+
+
+def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cross product along the first axis, (3, ..., N) each: several times as fast as `np.cross`."""
+    if a.ndim < b.ndim:
+        a = a[:, None]
+    return np.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
 
 def _initial(

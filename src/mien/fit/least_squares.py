@@ -2,88 +2,93 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_solve, cholesky, solve_triangular
 
-_ROUNDS = 8
+_ROUNDS = 12
 
 
-def normal_equations(
-    jacobian: np.ndarray, weight: np.ndarray, residual: np.ndarray, shared: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """J C⁻¹ Jᵀ and J C⁻¹ r in float64, C = diag(1 / weight) + sharedᵀ shared the residuals' covariance.
+@dataclass(frozen=True, eq=False)
+class Linearisation:
+    """Residuals and their slopes in units of their own standard deviations.
 
-    Products are float32; the diagonal carries a rounding error's worth more. Shared errors are whitened by
-    C^(-1/2) in the space they span, so that nothing cancels.
-
-    Args:
-        jacobian: (N, M) float32, a row for each unknown. weight, residual: (M,).
-        shared: (R, M) errors that residuals have in common.
-
-    Returns:
-        (N, N), (N,).
+    Attributes:
+        jacobian: (N, M) float32, how the prediction moves with each unknown, times scale.
+        residual: (M,) observation minus prediction, times scale.
+        scale: (M,) one over the deviation of each residual by itself; 0 where it is not believed.
+        shared: (R, M) float32, errors that residuals have in common, times scale; None if there are none.
     """
-    root = np.sqrt(weight).astype(np.float32)
-    white, right = jacobian * root, residual.astype(np.float32) * root
-    if shared is not None:
-        spread = shared.astype(np.float32) * root
-        values, vectors = np.linalg.eigh((spread @ spread.T).astype(np.float64))
-        values = np.maximum(values, 1e-9)
-        across = ((vectors / np.sqrt(values)).T.astype(np.float32)) @ spread
-        shrink = (1 - 1 / np.sqrt(1 + values)).astype(np.float32)[:, None] * across
-        white = white - (white @ across.T) @ shrink
-        right = right - (across @ right) @ shrink
-    hessian = (white @ white.T).astype(np.float64)
-    hessian[np.diag_indices_from(hessian)] += np.finfo(np.float32).eps * np.trace(hessian)
-    return hessian, (white @ right).astype(np.float64)
+
+    jacobian: np.ndarray
+    residual: np.ndarray
+    scale: np.ndarray
+    shared: np.ndarray | None = None
+
+    def normal_equations(self) -> tuple[np.ndarray, np.ndarray]:
+        """J C⁻¹ Jᵀ (N, N) and J C⁻¹ r (N,) in float64, with C = 1 + sharedᵀ shared.
+
+        Products are float32, so the diagonal is raised by what their rounding can amount to. C is
+        inverted by Woodbury's identity.
+        """
+        residual = self.residual.astype(np.float32)
+        hessian = (self.jacobian @ self.jacobian.T).astype(np.float64)
+        if self.shared is not None:
+            covariance = np.eye(len(self.shared)) + self.shared @ self.shared.T
+            factor = cholesky(covariance, lower=True, check_finite=False)
+            across = solve_triangular(factor, self.shared @ self.jacobian.T, lower=True, check_finite=False)
+            hessian -= across.T @ across
+            common = cho_solve((factor, True), self.shared @ residual, check_finite=False)
+            residual = residual - common.astype(np.float32) @ self.shared
+        hessian[np.diag_indices_from(hessian)] *= 1 + len(hessian) * np.finfo(np.float32).eps
+        return hessian, (self.jacobian @ residual).astype(np.float64)
 
 
-def bounded_step(
-    hessian: np.ndarray, gradient: np.ndarray, value: np.ndarray, lower: np.ndarray, upper: np.ndarray
-) -> np.ndarray:
-    """The step d that minimises d·H·d / 2 - g·d with lower <= value + d <= upper, by an active-set method.
+def bounded_step(hessian: np.ndarray, gradient: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The step d that minimises d·H·d / 2 - g·d, its last B numbers between bounds.
 
-    A bound is taken up where a step would cross it and given up where the gradient points back inside
-    (Nocedal and Wright 2006, section 16.5, with all violated bounds at once). Unknowns without bounds are
-    eliminated first, so that the rounds are over the few bounded ones.
+    The others are eliminated: with H = L Lᵀ the corner of L that belongs to the last B is the factor of what
+    remains of H for them.
 
     Args:
-        hessian: (N, N) symmetric positive definite. gradient: (N,) downhill direction.
-        value: (N,) current values, inside the bounds. lower, upper: (N,), infinite where free.
+        hessian: (N, N) symmetric positive definite.
+        gradient: (N,) downhill direction.
+        low, high: (B,) bounds of the step, low <= 0 <= high, infinite where there is none.
 
     Returns:
         (N,) step.
     """
-    bounded = np.isfinite(lower) | np.isfinite(upper)
-    free = np.flatnonzero(~bounded)
-    bounded = np.flatnonzero(bounded)
-    across = hessian[np.ix_(free, bounded)]
-    factor = cho_factor(hessian[np.ix_(free, free)], check_finite=False)
-    eliminated = cho_solve(factor, np.column_stack([across, gradient[free]]), check_finite=False)
-    step = np.empty_like(gradient)
-    step[bounded] = _active_set(
-        hessian[np.ix_(bounded, bounded)] - across.T @ eliminated[:, :-1],
-        gradient[bounded] - across.T @ eliminated[:, -1],
-        (lower - value)[bounded],
-        (upper - value)[bounded],
-    )
-    step[free] = eliminated[:, -1] - eliminated[:, :-1] @ step[bounded]
-    return step
+    free = len(gradient) - len(low)
+    factor = cholesky(hessian, lower=True, check_finite=False)
+    reduced = solve_triangular(factor, gradient, lower=True, check_finite=False)
+    corner = factor[free:, free:]
+    bounded = _active_set(corner @ corner.T, corner @ reduced[free:], low, high)
+    rest = reduced[:free] - factor[free:, :free].T @ bounded
+    unbounded = solve_triangular(factor[:free, :free], rest, lower=True, trans="T", check_finite=False)
+    return np.concatenate([unbounded, bounded])
 
 
 def _active_set(hessian: np.ndarray, gradient: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """`bounded_step` where every unknown is bounded: low <= d <= high."""
+    """`bounded_step` where every unknown is bounded.
+
+    Bounds that are touched at the start are held at first. A bound is taken up where a step would cross it
+    and given up where the gradient points back inside (Nocedal and Wright 2006, section 16.5, with all
+    violated bounds at once).
+    """
     step = np.zeros_like(gradient)
-    fixed = np.zeros(len(gradient), bool)
+    fixed = (low == 0) | (high == 0)
     for _ in range(_ROUNDS):
-        free = ~fixed
-        right = gradient[free] - hessian[np.ix_(free, fixed)] @ step[fixed]
-        step[free] = np.linalg.solve(hessian[np.ix_(free, free)], right)
-        below, above = free & (step < low), free & (step > high)
-        step[below], step[above] = low[below], high[above]
+        free = np.flatnonzero(~fixed)
+        step[free] = 0
+        right = gradient[free] - hessian[free] @ step
+        found = np.linalg.solve(hessian[np.ix_(free, free)], right)
+        step[free] = np.clip(found, low[free], high[free])
         slope = gradient - hessian @ step
+        crossed = free[found != step[free]]
         released = fixed & (((step <= low) & (slope > 0)) | ((step >= high) & (slope < 0)))
-        if not (below.any() or above.any() or released.any()):
+        if not (crossed.size or released.any()):
             break
-        fixed = (fixed | below | above) & ~released
-    return np.clip(step, low, high)
+        fixed[crossed] = True
+        fixed[released] = False
+    return step

@@ -6,22 +6,23 @@ vertex needs no rasteriser and its derivatives are the components themselves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
+from mien.facecode import FaceCode
 from mien.fit.landmark_fit import Geometry
-from mien.fit.least_squares import normal_equations
+from mien.fit.least_squares import Linearisation, bounded_step
 from mien.fit.priors import PixelPriors
 from mien.image import linear_to_srgb
 from mien.lighting import sh_basis
-from mien.mesh import incident_triangles, vertex_normals
+from mien.mesh import incident_triangles, normalize, vertex_normals
 from mien.morphable import MorphableModel
 from mien.raster import rasterize
 
 _FLIP = np.array([1.0, -1.0, -1.0])
-_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 _SATURATED = 0.98
 """sRGB from which a channel may have been any brighter: a brighter model is no error there."""
 _FACE_PX = 144
@@ -35,11 +36,11 @@ class PixelBasis:
     Attributes:
         detail: (N,) numbers of the sampled detail vertices.
         from_base: (N, V) sparse, base attributes to the sample.
-        albedo_mean: (N, 3). albedo_components: (A, N, 3) float32. albedo_is_log: as the model's.
-        components: (3, K + E, N) float32 mm, identity before expression.
-        normal_components: (3, K + E, N) float32, derivative of the unit normals at the mean head.
-        mean: (V, 3) mm. base_components: (K + E, V, 3) float32 mm.
-        triangles: (T, 3). incident: (V, D) incidence table of `vertex_normals`.
+        albedo_mean: (3, N) float32. albedo_components: (A, 3, N) float32. albedo_is_log: as the model's.
+        components: (6, K + E, N) float32, identity before expression: mm of the vertices, then the derivative
+            of their unit normals at the mean head.
+        mean: (V, 3) float32 mm. base_components: (K + E, 3 V) float32 mm.
+        triangles: (T, 3).
     """
 
     detail: np.ndarray
@@ -48,14 +49,12 @@ class PixelBasis:
     albedo_components: np.ndarray
     albedo_is_log: bool
     components: np.ndarray
-    normal_components: np.ndarray
     mean: np.ndarray
     base_components: np.ndarray
     triangles: np.ndarray
-    incident: np.ndarray
 
     @classmethod
-    def of(cls, model: MorphableModel, count: int = 2400, seed: int = 0) -> PixelBasis:
+    def of(cls, model: MorphableModel, count: int = 800, seed: int = 0) -> PixelBasis:
         """A sample of `count` skin vertices inside MediaPipe's face oval, and all that lies under them."""
         refine = sp.eye_array(len(model.identity_mean), format="csr")
         for pairs in model.refinement.levels:
@@ -75,37 +74,23 @@ class PixelBasis:
         base_components = np.concatenate([model.identity_components, model.expression_components])
         flat = base_components.transpose(1, 2, 0).reshape(len(model.identity_mean), -1)
         components = (from_base @ flat).reshape(len(chosen), 3, -1).transpose(1, 2, 0)
-        incident = incident_triangles(model.triangles, len(model.identity_mean))
+        slopes = _normal_components(model, base_components, from_base)
         return cls(
             detail=chosen,
-            from_base=from_base,
-            albedo_mean=model.albedo_mean[chosen].astype(np.float64),
-            albedo_components=np.ascontiguousarray(model.albedo_components[:, chosen]),
+            from_base=from_base.astype(np.float32),
+            albedo_mean=np.ascontiguousarray(model.albedo_mean[chosen].T, dtype=np.float32),
+            albedo_components=np.ascontiguousarray(model.albedo_components[:, chosen].transpose(0, 2, 1)),
             albedo_is_log=model.albedo_is_log,
-            components=np.ascontiguousarray(components, dtype=np.float32),
-            normal_components=_normal_components(model, base_components, incident, from_base),
-            mean=model.identity_mean.astype(np.float64),
-            base_components=base_components,
+            components=np.ascontiguousarray(np.concatenate([components, slopes]), dtype=np.float32),
+            mean=model.identity_mean,
+            base_components=base_components.reshape(len(base_components), -1),
             triangles=model.triangles,
-            incident=incident,
-        )
-
-    def thinned(self, step: int) -> PixelBasis:
-        """Every `step`-th vertex of the sample."""
-        return replace(
-            self,
-            detail=self.detail[::step],
-            from_base=self.from_base[::step],
-            albedo_mean=self.albedo_mean[::step],
-            albedo_components=np.ascontiguousarray(self.albedo_components[:, ::step]),
-            components=np.ascontiguousarray(self.components[:, :, ::step]),
-            normal_components=np.ascontiguousarray(self.normal_components[:, :, ::step]),
         )
 
     def albedo(self, coefficients: np.ndarray) -> np.ndarray:
-        """(A,) coefficients to (N, 3) linear RGB of the sample."""
+        """(A,) coefficients to (3, N) linear RGB of the sample."""
         flat = self.albedo_components.reshape(len(coefficients), -1)
-        value = self.albedo_mean + (coefficients.astype(np.float32) @ flat).reshape(-1, 3)
+        value = self.albedo_mean + (coefficients.astype(np.float32) @ flat).reshape(3, -1)
         return np.exp(value) if self.albedo_is_log else np.maximum(value, 1e-3)
 
 
@@ -122,6 +107,15 @@ class Appearance:
     albedo: np.ndarray
     illumination: np.ndarray
     trust: np.ndarray
+
+    @classmethod
+    def of(cls, code: FaceCode) -> Appearance:
+        """The appearance of one face's code; which pixels show it is not known yet."""
+        return cls(code.albedo.astype(np.float64), code.illumination.astype(np.float64), np.zeros(0))
+
+    def advance(self, step: np.ndarray, trust: np.ndarray) -> Appearance:
+        """The appearance after a step over light (27) and albedo (A)."""
+        return Appearance(self.albedo + step[27:], self.illumination + step[:27].reshape(9, 3), trust)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,23 +153,20 @@ class Crop:
         chroma = np.abs(part - part.mean(-1, keepdims=True)).mean()
         return cls(part, np.array([x0, y0]), size[0] / (x1 - x0), bool(chroma < 0.004))
 
-    def sample_with_gradient(self, points_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """sRGB (N, 3) at points (N, 2), and its derivative (N, 3, 2) by x and y in pixels."""
-        step = 0.5 / self.scale
-        values, _ = self.sample(points_px)
-        right, left = self.sample(points_px + [step, 0])[0], self.sample(points_px - [step, 0])[0]
-        below, above = self.sample(points_px + [0, step])[0], self.sample(points_px - [0, step])[0]
-        return values, np.stack([right - left, below - above], axis=-1) * self.scale
-
-    def sample(self, points_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """sRGB (N, 3) at points (N, 2) of the photograph, and which of them (N,) lie inside it."""
+    def sample(self, points_px: np.ndarray) -> np.ndarray:
+        """sRGB (C, N) at points (N, 2) of the photograph: C = 1, the mean of the channels, if it is grey."""
         import cv2
 
         at = ((points_px - self.origin_px) * self.scale - 0.5).astype(np.float32)
-        height, width = self.srgb.shape[:2]
-        inside = (at >= -0.5).all(1) & (at <= [width - 0.5, height - 0.5]).all(1)
         values = cv2.remap(self.srgb, at[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
-        return values, inside
+        return values.mean(1)[None] if self.grey else values.T
+
+    def sample_with_gradient(self, points_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """sRGB (C, N) at points (N, 2), and its derivative (2, C, N) by x and y in pixels."""
+        step = 0.5 / self.scale * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
+        values = self.sample((points_px + step[:, None]).reshape(-1, 2))
+        here, right, left, below, above = np.split(values, 5, axis=1)
+        return here, np.stack([right - left, below - above]) * np.float32(self.scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,93 +184,136 @@ class View:
     seen: np.ndarray
 
 
-def view(basis: PixelBasis, geometry: Geometry, principal_px: np.ndarray, crop: Crop) -> View:
-    """Where the sampled vertices are, which way they face, and whether the camera sees them."""
-    moved = geometry.coefficients.astype(np.float32) @ basis.base_components.reshape(
-        len(basis.base_components), -1
-    )
-    vertices = basis.mean + moved.reshape(basis.mean.shape)
-    turned = vertices @ geometry.rotation.T
-    normals = basis.from_base @ vertex_normals(turned, basis.triangles, basis.incident)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
-    base_camera = turned * _FLIP + geometry.translation
-    base_px = geometry.focal_px * base_camera[:, :2] / base_camera[:, 2:] + principal_px
-    in_crop = np.column_stack([(base_px - crop.origin_px) * crop.scale, base_camera[:, 2]]).astype(np.float32)
-    height, width = crop.srgb.shape[:2]
-    depth = rasterize(in_crop, basis.triangles, height, width).depth
-    camera = basis.from_base @ base_camera
-    points_px = geometry.focal_px * camera[:, :2] / camera[:, 2:] + principal_px
-    cells = np.floor((points_px - crop.origin_px) * crop.scale).astype(int)
-    inside = (cells >= 0).all(1) & (cells < [width, height]).all(1)
-    cells = np.clip(cells, 0, [width - 1, height - 1])
-    unhidden = camera[:, 2] < depth[cells[:, 1], cells[:, 0]] + 4.0
-    ray = camera / np.linalg.norm(camera, axis=1, keepdims=True)
-    facing = -(normals * _FLIP * ray).sum(1)
-    return View(points_px, normals, camera, np.clip((facing - 0.1) / 0.3, 0, 1) * (inside & unhidden))
+@dataclass(frozen=True, eq=False)
+class PixelEvidence:
+    """The pixels of one face, and what is assumed about them, its light and its albedo.
+
+    Attributes:
+        basis: of the model.
+        crop: the photograph around the face.
+        principal_px: (2,) principal point of the photograph.
+        priors: assumptions.
+    """
+
+    basis: PixelBasis
+    crop: Crop
+    principal_px: np.ndarray
+    priors: PixelPriors
+
+    def view(self, geometry: Geometry) -> View:
+        """Where the sampled vertices are, which way they face, and whether the camera sees them."""
+        basis, crop = self.basis, self.crop
+        moved = geometry.coefficients.astype(np.float32) @ basis.base_components
+        vertices = basis.mean + moved.reshape(basis.mean.shape)
+        turned = vertices @ geometry.rotation.T.astype(np.float32)
+        normals = normalize(basis.from_base @ vertex_normals(turned, basis.triangles)).astype(np.float64)
+        base_camera = turned * _FLIP + geometry.translation
+        camera = basis.from_base @ base_camera
+        base_px, points_px = (
+            geometry.focal_px * points[:, :2] / points[:, 2:] + self.principal_px
+            for points in (base_camera, camera)
+        )
+        in_crop = np.column_stack([(base_px - crop.origin_px) * crop.scale, base_camera[:, 2]])
+        height, width = crop.srgb.shape[:2]
+        depth = rasterize(in_crop, basis.triangles, height, width).depth
+        cells = np.floor((points_px - crop.origin_px) * crop.scale).astype(int)
+        inside = (cells >= 0).all(1) & (cells < [width, height]).all(1)
+        cells = np.clip(cells, 0, [width - 1, height - 1])
+        unhidden = camera[:, 2] < depth[cells[:, 1], cells[:, 0]] + 4.0
+        ray = camera / np.linalg.norm(camera, axis=1, keepdims=True)
+        facing = -(normals * _FLIP * ray).sum(1)
+        return View(points_px, normals, camera, np.clip((facing - 0.1) / 0.3, 0, 1) * (inside & unhidden))
+
+    @property
+    def start(self) -> Appearance:
+        """The most usual light on the mean albedo."""
+        components = len(self.basis.albedo_components)
+        return Appearance(np.zeros(components), self.priors.light.mean, np.zeros(0))
+
+    def fit(self, seen: View, state: Appearance, iterations: int) -> Appearance:
+        """Light and albedo of a face whose geometry is known: robust maximum a posteriori by Gauss-Newton."""
+        values, harmonics = self.crop.sample(seen.points_px), sh_basis(seen.normals).T
+        for _ in range(iterations):
+            slopes = linearise_pixels(self.basis, state, values, harmonics)
+            trust = robust_trust(slopes.residual, seen.seen, self.priors)
+            scale = self.scale(trust)
+            jacobian = np.concatenate([slopes.by_light, slopes.by_albedo]) * scale
+            found = Linearisation(
+                jacobian.reshape(len(jacobian), -1),
+                (slopes.residual * scale).ravel(),
+                np.broadcast_to(scale, slopes.residual.shape).ravel(),
+            )
+            hessian, gradient = found.normal_equations()
+            self.add_prior(hessian, gradient, state)
+            state = state.advance(bounded_step(hessian, gradient, np.zeros(0), np.zeros(0)), trust)
+        return state
+
+    def scale(self, trust: np.ndarray) -> np.ndarray:
+        """(N,) float32, one over the standard deviation of a pixel that is trusted so far (N,)."""
+        variance = self.priors.noise**2 * self.priors.correlation
+        return np.sqrt(trust / variance).astype(np.float32)
+
+    def add_prior(self, hessian: np.ndarray, gradient: np.ndarray, state: Appearance) -> None:
+        """Adds that of light and albedo to normal equations that begin with them, in place."""
+        precision, end = self.priors.light.precision, 27 + len(state.albedo)
+        hessian[:27, :27] += precision
+        gradient[:27] -= precision @ (state.illumination - self.priors.light.mean).ravel()
+        hessian[range(27, end), range(27, end)] += self.priors.albedo**-2
+        gradient[27:end] -= self.priors.albedo**-2 * state.albedo
 
 
-def fit_appearance(
-    basis: PixelBasis, geometry: Geometry, crop: Crop, seen: View, priors: PixelPriors, iterations: int = 5
-) -> Appearance:
-    """Light and albedo of a face whose geometry is known: robust maximum a posteriori by Gauss-Newton."""
-    values, _ = crop.sample(seen.points_px)
-    harmonics = sh_basis(seen.normals)
-    state = Appearance(np.zeros(len(basis.albedo_components)), priors.light.mean, seen.seen)
-    light_precision = priors.light.precision
-    precision = np.concatenate([np.zeros(27), np.full(len(state.albedo), priors.albedo**-2)])
-    for _ in range(iterations):
-        residual, by_light, by_albedo, _ = linearise_pixels(basis, state, values, harmonics, crop.grey)
-        trust = robust_trust(residual, seen.seen, priors)
-        weight = np.repeat(trust, residual.shape[1]) / (priors.noise**2 * priors.correlation)
-        hessian, gradient = normal_equations(np.concatenate([by_light, by_albedo]), weight, residual.ravel())
-        hessian[:27, :27] += light_precision
-        gradient[:27] -= light_precision @ (state.illumination - priors.light.mean).ravel()
-        hessian[np.diag_indices_from(hessian)] += precision
-        gradient -= precision * np.concatenate([np.zeros(27), state.albedo])
-        step = np.linalg.solve(hessian, gradient)
-        state = Appearance(state.albedo + step[27:], state.illumination + step[:27].reshape(9, 3), trust)
-    return state
+@dataclass(frozen=True, eq=False)
+class PixelSlopes:
+    """Residuals in sRGB at the sampled vertices and their derivatives by what colours them.
+
+    C = 1 (luminance) for a grey photograph, else 3.
+
+    Attributes:
+        residual: (C, N) photograph minus model.
+        by_light: (27, C, N), by_albedo: (A, C, N) float32.
+        by_shading: (3, N) derivative by the linear shading of each colour: of that colour's residual, or of
+            the only one.
+    """
+
+    residual: np.ndarray
+    by_light: np.ndarray
+    by_albedo: np.ndarray
+    by_shading: np.ndarray
 
 
 def linearise_pixels(
-    basis: PixelBasis, state: Appearance, values: np.ndarray, harmonics: np.ndarray, grey: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Residuals in sRGB at the sampled vertices and their derivatives.
+    basis: PixelBasis, state: Appearance, values: np.ndarray, harmonics: np.ndarray
+) -> PixelSlopes:
+    """The model's picture of the sampled vertices beside the photograph's.
 
     Args:
-        values: (N, 3) sRGB of the photograph. harmonics: (N, 9).
-
-    Returns:
-        residual (N, C) photograph minus model, C = 1 (luminance) for a grey photograph, else 3;
-        by_light (27, N C), by_albedo (A, N C) float32;
-        by_shading (N, C, 3): derivative by the linear shading of each channel.
+        values: (C, N) sRGB of the photograph. harmonics: (9, N).
     """
+    grey = len(values) == 1
     albedo = basis.albedo(state.albedo)
-    shading = np.maximum(harmonics @ state.illumination, 1e-3)
+    harmonics = harmonics.astype(np.float32)
+    shading = np.maximum(state.illumination.T.astype(np.float32) @ harmonics, np.float32(1e-3))
     radiance = albedo * shading
+    shown = _LUMINANCE[None] @ radiance if grey else radiance
+    residual = values - linear_to_srgb(shown)
+    slope = _srgb_slope(shown)
+    overexposed = (values > _SATURATED) & (residual < 0)
+    residual[overexposed], slope[overexposed] = 0, 0
+    mix = slope * _LUMINANCE[:, None] if grey else slope
+    by_shading = mix * albedo
+    by_value = mix * (radiance if basis.albedo_is_log else shading)
+    by_light = np.zeros((9, 3, *residual.shape), np.float32)
+    for colour in range(3):
+        by_light[:, colour, 0 if grey else colour] = harmonics * by_shading[colour]
+    by_albedo = basis.albedo_components * by_value
     if grey:
-        luminance = (radiance @ _LUMINANCE)[:, None]
-        residual = values.mean(1, keepdims=True) - linear_to_srgb(luminance)
-        mix = _srgb_slope(luminance)[:, :, None] * _LUMINANCE  # (N, 1, 3)
-    else:
-        residual = values - linear_to_srgb(radiance)
-        mix = _srgb_slope(radiance)[:, :, None] * np.eye(3)
-    overexposed = (values[:, : residual.shape[1]] > _SATURATED) & (residual < 0)
-    residual, mix = np.where(overexposed, 0.0, residual), np.where(overexposed[:, :, None], 0.0, mix)
-    by_shading = mix * albedo[:, None, :]
-    by_value = mix * (radiance if basis.albedo_is_log else shading)[:, None, :]
-    by_light = np.einsum("nk,nci->kinc", harmonics, by_shading).reshape(27, -1)
-    if grey:
-        by_albedo = np.einsum("anj,nj->an", basis.albedo_components, by_value[:, 0].astype(np.float32))
-    else:
-        diagonal = np.einsum("ncc->nc", by_value).astype(np.float32)
-        by_albedo = (basis.albedo_components * diagonal).reshape(len(basis.albedo_components), -1)
-    return residual, by_light.astype(np.float32), by_albedo, by_shading
+        by_albedo = by_albedo.sum(1, keepdims=True)
+    return PixelSlopes(residual, by_light.reshape(27, *residual.shape), by_albedo, by_shading)
 
 
 def robust_trust(residual: np.ndarray, seen: np.ndarray, priors: PixelPriors) -> np.ndarray:
-    """(N,) weights in [0, 1]: visibility times Geman and McClure's for the colour residual (N, C)."""
-    size = np.sqrt((residual**2).mean(1))
+    """(N,) weights in [0, 1]: visibility times Geman and McClure's for the colour residual (C, N)."""
+    size = np.sqrt((residual**2).mean(0))
     visible = seen > 0
     spread = 1.48 * np.median(size[visible]) if visible.any() else priors.noise
     scale = 2.0 * np.clip(spread, 0.6 * priors.noise, 1.6 * priors.noise)
@@ -293,9 +327,10 @@ def _srgb_slope(linear: np.ndarray) -> np.ndarray:
 
 
 def _normal_components(
-    model: MorphableModel, base_components: np.ndarray, incident: np.ndarray, from_base: sp.csr_array
+    model: MorphableModel, base_components: np.ndarray, from_base: sp.csr_array
 ) -> np.ndarray:
     """(3, K + E, N) derivative of the sample's unit normals by the coefficients, at the mean head."""
+    incident = incident_triangles(model.triangles, len(model.identity_mean))
     corners = model.identity_mean[model.triangles]
     moves = base_components[:, model.triangles]
     faces = np.cross(moves[:, :, 1] - moves[:, :, 0], corners[:, 2] - corners[:, 0])
@@ -309,7 +344,7 @@ def _normal_components(
     flat = total.transpose(1, 2, 0).reshape(len(model.identity_mean), -1)
     slopes = (from_base @ flat).reshape(len(normals), 3, -1)
     slopes -= normals[:, :, None] * np.einsum("nc,nck->nk", normals, slopes)[:, None]
-    return np.ascontiguousarray(slopes.transpose(1, 2, 0), dtype=np.float32)
+    return slopes.transpose(1, 2, 0)
 
 
 def _inside_oval(model: MorphableModel, vertices: np.ndarray) -> np.ndarray:

@@ -106,7 +106,7 @@ class PixelPriors:
     light: LightPrior = field(default_factory=LightPrior.plain)
     noise: float = 0.05
     albedo: float = 1.0
-    correlation: float = 10.0
+    correlation: float = 6.0
 
 
 def measured_priors(model_name: str) -> tuple[LandmarkPriors, PixelPriors]:
