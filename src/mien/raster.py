@@ -160,8 +160,8 @@ def _rasterize_numba(
             raise missing_vertices(corners.min(), corners.max(), flat.shape[1])
 
     _for_parts(draw, len(flat))
-    xp = array_namespace(points)
-    return xp.asarray(triangle), xp.asarray(weights), xp.asarray(depth)
+    drawn = triangle, weights, depth
+    return tuple(map(array_namespace(points).asarray, drawn)) if is_torch_array(points) else drawn
 
 
 def _interpolate_numpy(attributes: np.ndarray, triangles: np.ndarray, fragments: Fragments) -> np.ndarray:
