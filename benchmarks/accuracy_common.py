@@ -14,10 +14,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from mien.encoder import Encoder
 from mien.evaluation.detections import Detections, detect_all
 from mien.evaluation.ict import IctModel, cache_folder
 from mien.evaluation.ict_heads import Heads, random_heads
 from mien.evaluation.report import Report
+from mien.evaluation.ways import WAYS, Estimate, estimate_by
 from mien.fit import Fitter
 from mien.fit.priors import measured_priors
 from mien.model_files.packaged import read_model_file
@@ -36,6 +38,8 @@ def parser(description: str) -> argparse.ArgumentParser:
             help=f"fields of mien.fit.{stage.title()}Priors",
         )  # fmt: skip
     result.add_argument("--model-file", type=Path, help="a model to measure in place of the packaged one")
+    result.add_argument("--way", choices=WAYS, default=WAYS[0], help="how faces are read")
+    result.add_argument("--encoder-file", type=Path, help="an encoder in place of the packaged one")
     result.add_argument("--cache", type=Path, default=cache_folder(), help="keeps pictures and detections")
     result.add_argument("--out", type=Path, help="writes OUT.md and OUT.json")
     return result
@@ -50,6 +54,16 @@ def fitter(options: argparse.Namespace) -> Fitter:
         replace(landmarks, **dict(options.landmark_priors)),
         replace(pixels, **dict(options.pixel_priors)),
     )
+
+
+def encoder(options: argparse.Namespace) -> Encoder | None:
+    """The encoder that the options mean, where it takes part."""
+    return Encoder(options.encoder_file) if options.way.startswith("encoder") else None
+
+
+def estimate(options: argparse.Namespace, fitter: Fitter) -> Estimate:
+    """The way to read a face that the options mean."""
+    return estimate_by(options.way, fitter, encoder(options))
 
 
 def heads_and_detections(

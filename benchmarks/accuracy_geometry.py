@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from accuracy_common import SHARED, fitter, heads_and_detections, parser, progress, show, threads
+from accuracy_common import SHARED, estimate, fitter, heads_and_detections, parser, progress, show, threads
 from mien.evaluation.head_accuracy import Guesser, HeadAccuracy, Scanner, Score, evaluate_heads, score_means
 from mien.evaluation.ict import load_ict
 from mien.evaluation.ict_heads import TEST_SEED, VALIDATION_SEED
 from mien.evaluation.report import Report
 
-TARGET_MM = {"our fit, neutral": 1.05, "our fit, posed": 1.10}
+TARGET_MM = {"ours, neutral": 1.05, "ours, posed": 1.10}
 
 
 def main() -> None:
@@ -32,9 +32,8 @@ def main() -> None:
     scanner = Scanner.of(ict, by_area=options.by_area)
     guesser = Guesser.of(fit.model, ict, scanner)
     accuracy = evaluate_heads(
-        fit, guesser, scanner, ict, heads, detections,
-        pixels=not options.landmarks_only, polish=not options.no_polish, progress=progress("fitting"),
-    )  # fmt: skip
+        estimate(options, fit), guesser, scanner, ict, heads, detections, progress("reading")
+    )
     means = {} if options.no_means else score_means(guesser, scanner, ict, heads)
     show(_report(accuracy, means, options, fit.model.id), options.out)
 
@@ -44,9 +43,9 @@ def _report(
 ) -> Report:
     scores = {
         **means,
-        "our fit, neutral": accuracy.neutral,
-        "our fit, posed": accuracy.posed,
-        "our fit, posed, at rest": accuracy.posed_neutral,
+        "ours, neutral": accuracy.neutral,
+        "ours, posed": accuracy.posed,
+        "ours, posed, at rest": accuracy.posed_neutral,
     }
     columns = ["mm", "heads", "target"]
     columns += [f"{kind} {what}" for kind in ("scaled", "unscaled") for what in ("median", "mean", "std")]
@@ -58,11 +57,17 @@ def _report(
         target = f"{TARGET_MM[name]:.2f}" if name in TARGET_MM else ""
         rows.append([name, str(score.heads), target, *(f"{v:.3f}" for v in values)])
     about = (
-        f"{model}, {options.set} set of {options.heads} heads; face found in {accuracy.found:.0%}; "
-        f"{accuracy.fit_ms:.0f} ms of processor time a fit, {threads()}"
+        f"{model}, {options.way}, {options.set} set, {options.heads} heads, {accuracy.found:.0%} found; "
+        f"{accuracy.ms:.0f} ms of processor time a face after detection, {threads()}"
     )
     data = {name: asdict(score) for name, score in scores.items()}
-    data |= {"found": accuracy.found, "fit_ms": accuracy.fit_ms, "set": options.set, "model": model}
+    data |= {
+        "found": accuracy.found,
+        "ms": accuracy.ms,
+        "way": options.way,
+        "set": options.set,
+        "model": model,
+    }
     return Report(about, columns, rows, data)
 
 
@@ -70,8 +75,6 @@ def _options() -> argparse.Namespace:
     options = parser(__doc__)
     options.add_argument("--heads", type=int, default=60, help="how many, half of them expressive")
     options.add_argument("--set", choices=("test", "validation"), default="validation")
-    options.add_argument("--landmarks-only", action="store_true", help="fit landmarks, not pixels")
-    options.add_argument("--no-polish", action="store_true", help="leave out the joint step")
     options.add_argument("--no-means", action="store_true", help="leave out the mean faces")
     options.add_argument("--by-area", action="store_true", help="scan points evenly by area, not vertices")
     return options.parse_args()

@@ -9,26 +9,31 @@ another pose, light and camera.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 
 import numpy as np
 
-from accuracy_common import SHARED, fitter, heads_and_detections, parser, progress, show, threads
+from accuracy_common import SHARED, estimate, fitter, heads_and_detections, parser, progress, show, threads
 from mien.evaluation.detections import Detections, detect_all
 from mien.evaluation.ict import load_ict
 from mien.evaluation.ict_heads import PAIR_SEED
 from mien.evaluation.identity import leak, pair_distances, same_person, separation
 from mien.evaluation.report import Report
-from mien.fit import Fitter
+from mien.evaluation.ways import Estimate
 from mien.image import load_image
+from mien.morphable import MorphableModel
+
+Load = Callable[[int], np.ndarray]
 
 
 def main() -> None:
     options = _options()
     fit = fitter(options)
-    sets = {"LFW": _lfw(fit, options), "ICT": _ict(fit, options)}
-    rows, data = [], {"model": fit.model.id}
+    read = estimate(options, fit)
+    sets = {"LFW": _lfw(read, options), "ICT": _ict(read, fit.model, options)}
+    rows, data = [], {"model": fit.model.id, "way": options.way}
     for name, (codes, person, expression, yaw) in sets.items():
         same = same_person(person)
         for metric in ("euclidean", "cosine"):
@@ -44,10 +49,10 @@ def main() -> None:
         "pictures, distance", "pictures", "people", "same pairs", "different pairs", "AUC", "d′",
         "leak of expression", "leak of yaw",
     ]  # fmt: skip
-    show(Report(f"{fit.model.id}, {threads()}", columns, rows, data), options.out)
+    show(Report(f"{fit.model.id}, {options.way}, {threads()}", columns, rows, data), options.out)
 
 
-def _lfw(fit: Fitter, options: argparse.Namespace) -> tuple[np.ndarray, ...]:
+def _lfw(read: Estimate, options: argparse.Namespace) -> tuple[np.ndarray, ...]:
     """Codes, persons, the detector's expression scores and fitted yaws of the people with two photographs."""
     files = sorted((SHARED / "photos_lfw").glob("*.jpg"))
     names = np.array([file.stem.rsplit("_", 1)[0] for file in files])
@@ -56,39 +61,30 @@ def _lfw(fit: Fitter, options: argparse.Namespace) -> tuple[np.ndarray, ...]:
     key = repr([(p.name, p.stat().st_size) for p in files])
     load = partial(_load, files)
     detections = detect_all([p.name for p in files], load, key, options.cache, progress("LFW: detecting"))
-    codes, yaw = _fit_all(fit, detections, load, options.landmarks_only, "LFW: fitting")
+    codes, yaw = _read_all(read, detections, load, "LFW: reading")
     person = np.unique(names, return_inverse=True)[1][np.isin(names, people[count > 1])]
     return codes, person[detections.found], detections.blendshapes[detections.found], yaw
 
 
-def _ict(fit: Fitter, options: argparse.Namespace) -> tuple[np.ndarray, ...]:
+def _ict(read: Estimate, model: MorphableModel, options: argparse.Namespace) -> tuple[np.ndarray, ...]:
     """Codes, persons, true expressions and fitted yaws of ICT's heads, two pictures each."""
     ict = load_ict(SHARED / "ict-facekit.tar.xz", options.cache)
     seeds = range(PAIR_SEED, PAIR_SEED + 2 * options.people)
     people = [PAIR_SEED + 2 * (i // 2) for i in range(2 * options.people)]
-    heads, detections = heads_and_detections(ict, fit.model, seeds, people, options.cache)
-    codes, yaw = _fit_all(
-        fit,
-        detections,
-        lambda i: heads.images[i].astype(np.float32) / 255,
-        options.landmarks_only,
-        "ICT: fitting",
+    heads, detections = heads_and_detections(ict, model, seeds, people, options.cache)
+    codes, yaw = _read_all(
+        read, detections, lambda i: heads.images[i].astype(np.float32) / 255, "ICT: reading"
     )
     return codes, heads.person[detections.found], heads.expression[detections.found], yaw
 
 
-def _fit_all(
-    fit: Fitter, detections: Detections, load, landmarks_only: bool, description: str
+def _read_all(
+    read: Estimate, detections: Detections, load: Load, description: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """(N, K) identity codes and (N,) yaws in radians of the pictures with a face."""
     codes, yaws = [], []
     for i in progress(description)(np.flatnonzero(detections.found)):
-        image = load(i)
-        code = fit(
-            detections.landmarks_px[i],
-            (image.shape[1], image.shape[0]),
-            None if landmarks_only else image,
-        ).code
+        code = read(load(i), detections.landmarks_px[i])
         codes.append(code.identity)
         yaws.append(code.rotation[1])
     return np.array(codes), np.array(yaws)
@@ -101,7 +97,6 @@ def _load(files: list, i: int) -> np.ndarray:
 def _options() -> argparse.Namespace:
     options = parser(__doc__)
     options.add_argument("--people", type=int, default=60, help="ICT heads, each in two pictures")
-    options.add_argument("--landmarks-only", action="store_true", help="fit landmarks, not pixels")
     return options.parse_args()
 
 

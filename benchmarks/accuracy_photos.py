@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from accuracy_common import SHARED, fitter, parser, progress, show, threads
+from accuracy_common import SHARED, encoder, estimate, fitter, parser, progress, show, threads
 from mien.evaluation.detections import detect_all
-from mien.evaluation.photos import measure_photos, stage_times
+from mien.evaluation.photos import STAGES, measure_photos, stage_times
 from mien.evaluation.report import Report
 from mien.fit import Fitter
 from mien.image import load_image
@@ -25,7 +25,7 @@ TIMED = 41
 FOLDERS = ("photos_open/cc0", "photos_open/us_official", "photos_lfw")
 COLUMNS = (
     "folder", "photos", "face found", "NME 478 mean", "median", "NME 68 mean", "median", "RMSE mean",
-    "median", "detect ms", "landmarks", "pixels", "polish", "total",
+    "median", "detect ms", "encode", "landmarks", "pixels", "polish", "total",
 )  # fmt: skip
 
 
@@ -38,10 +38,13 @@ def main() -> None:
     for name, r in results.items():
         percent = [f"{r[key]:.2%}" for key in ("nme478_mean", "nme478_median", "nme68_mean", "nme68_median")]
         rmse = [f"{r[key]:.4f}" for key in ("rmse_mean", "rmse_median")]
-        ms = [f"{r['ms'][key]:.1f}" for key in ("detect", "landmarks", "pixels", "polish", "total")]
+        ms = [f"{r['ms'][key]:.1f}" for key in (*STAGES, "total")]
         rows.append([name, str(r["photos"]), f"{r['found']:.2%}", *percent, *rmse, *ms])
-    about = f"{fit.model.id}; median ms of processor time a face over {TIMED - 1} photographs, {threads()}"
-    show(Report(about, COLUMNS, rows, {"folders": results, "model": fit.model.id}), options.out)
+    about = f"{fit.model.id}, {options.way}; median ms of processor time over {TIMED - 1} faces, {threads()}"
+    show(
+        Report(about, COLUMNS, rows, {"folders": results, "model": fit.model.id, "way": options.way}),
+        options.out,
+    )
 
 
 def _measure(fit: Fitter, folder: Path, options: argparse.Namespace) -> dict:
@@ -57,7 +60,9 @@ def _measure(fit: Fitter, folder: Path, options: argparse.Namespace) -> dict:
     detections = detect_all([p.name for p in files], load, key, options.cache, progress(f"{name}: detecting"))
     found = np.flatnonzero(detections.found)
     timed = found[np.unique(np.linspace(0, len(found) - 1, TIMED).astype(int))]
-    accuracy = measure_photos(fit, detections, load, progress(f"{name}: fitting"))
+    accuracy = measure_photos(
+        fit.model, estimate(options, fit), detections, load, progress(f"{name}: reading")
+    )
     measures = {name: getattr(accuracy, name) for name in ("nme478", "nme68", "rmse")}
     worst = found[np.argsort(accuracy.nme478)[::-1][:8]]
     return {
@@ -66,7 +71,7 @@ def _measure(fit: Fitter, folder: Path, options: argparse.Namespace) -> dict:
         "grey": float(accuracy.grey.mean()),
         **{f"{name}_mean": float(np.nanmean(values)) for name, values in measures.items()},
         **{f"{name}_median": float(np.nanmedian(values)) for name, values in measures.items()},
-        "ms": stage_times(fit, detections, load, timed),
+        "ms": stage_times(fit, encoder(options), detections, load, timed),
         "worst": [files[i].name for i in worst],
         "missed": [file.name for file, seen in zip(files, detections.found, strict=True) if not seen],
     }

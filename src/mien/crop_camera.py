@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.align import Alignment
+from mien.align import Alignment, align
 from mien.camera import rotation_matrix, rotation_vector
+from mien.encoder import Encoder
 from mien.facecode import FaceCode
+from mien.image import to_uint8
 from mien.lighting import rotate_light
 
 _FLIP = np.array([1.0, -1.0, -1.0])
@@ -58,6 +60,24 @@ def to_photo_camera(
     )
     turn = _view(ray, focal, alignment.roll_radians)
     return _turned(nearer, np.swapaxes(turn, -1, -2)).with_(focal_px=focal)
+
+
+def encode_face(
+    encoder: Encoder, image: np.ndarray, landmarks_px: np.ndarray, focal_px: float | None = None
+) -> FaceCode:
+    """What the encoder reads in one face of a photograph, in the photograph's camera.
+
+    Args:
+        encoder: the network.
+        image: (H, W, 3) float, sRGB in [0, 1]; the principal point is its centre.
+        landmarks_px: (478, 2 or more) MediaPipe's landmarks.
+        focal_px: focal length of the photograph if known.
+    """
+    alignment = align(landmarks_px, encoder.size)
+    crop = to_uint8(alignment.warp(np.asarray(image, np.float32)))
+    seen = encoder(crop[None], alignment.to_crop(landmarks_px[:, :2])[None])[0]
+    principal_px = np.array(image.shape[1::-1]) / 2
+    return to_photo_camera(seen, principal_px, alignment, focal_px)
 
 
 def _view(ray_px: np.ndarray, focal_px: np.ndarray, roll_radians: np.ndarray) -> np.ndarray:

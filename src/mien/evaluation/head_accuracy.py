@@ -20,7 +20,7 @@ from mien.evaluation.geometry import (
 )
 from mien.evaluation.ict import LANDMARKS68, PARTS, IctModel
 from mien.evaluation.ict_heads import Heads, correspond
-from mien.fit import Fitter
+from mien.evaluation.ways import Estimate
 from mien.mesh import triangle_normals
 from mien.morphable import MorphableModel
 from mien.raster import rasterize
@@ -194,50 +194,39 @@ class HeadAccuracy:
         posed: heads with an expression; the whole reconstruction against the true expressive head.
         posed_neutral: the same heads; identity alone, at rest, against the true head at rest, as in NoW.
         found: share of pictures in which the detector found a face; the others are left out.
-        fit_ms: median milliseconds of processor time a fit.
+        ms: median milliseconds of processor time a face, detection left out.
     """
 
     neutral: Score
     posed: Score
     posed_neutral: Score
     found: float
-    fit_ms: float
+    ms: float
 
 
 def evaluate_heads(
-    fitter: Fitter,
+    estimate: Estimate,
     guesser: Guesser,
     scanner: Scanner,
     ict: IctModel,
     heads: Heads,
     detections: Detections,
-    *,
-    pixels: bool = True,
-    polish: bool = True,
     progress: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> HeadAccuracy:
-    """Fits every head's picture, the camera unknown, and compares with the truth.
+    """Reads every head's picture, the camera unknown, and compares with the truth.
 
     Args:
-        fitter: what is measured.
-        guesser, scanner, ict: of the fitter's model and of the heads.
+        estimate: what is measured.
+        guesser, scanner, ict: of the codes' model and of the heads.
         heads, detections: the pictures and what the detector found in them.
-        pixels: whether the fit sees the picture or only its landmarks.
-        polish: whether the joint step over landmarks and pixels is taken.
         progress: wraps the numbers of the heads.
     """
     pairs: dict[str, list[tuple[Guess, Scan]]] = {"neutral": [], "posed": [], "posed_neutral": []}
     milliseconds = []
-    size = heads.images.shape[2], heads.images.shape[1]
     for i in progress(np.flatnonzero(detections.found)):
-        image = heads.images[i].astype(np.float32) / 255 if pixels else None
+        image = heads.images[i].astype(np.float32) / 255
         start = time.process_time()
-        code = fitter(
-            detections.landmarks_px[i],
-            size,
-            image,
-            polish=polish,
-        ).code
+        code = estimate(image, detections.landmarks_px[i])
         milliseconds.append(1e3 * (time.process_time() - start))
         scan = scanner(ict.vertices(heads.identity[i], heads.expression[i]))
         pairs["posed" if heads.expressive[i] else "neutral"].append(
@@ -249,7 +238,7 @@ def evaluate_heads(
     return HeadAccuracy(
         **{name: score(*zip(*chosen, strict=True)) for name, chosen in pairs.items()},
         found=float(detections.found.mean()),
-        fit_ms=float(np.median(milliseconds)),
+        ms=float(np.median(milliseconds)),
     )
 
 

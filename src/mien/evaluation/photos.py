@@ -1,4 +1,4 @@
-"""How well fitted faces agree with photographs: landmark error, photometric error, time by stage."""
+"""How well codes agree with the photographs they were read from: landmarks, pixels, time by stage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.camera import Camera, project, to_camera
+from mien.crop_camera import encode_face
+from mien.encoder import Encoder
 from mien.evaluation.detections import Detections
+from mien.evaluation.ways import Estimate
 from mien.facecode import FaceCode
 from mien.fit import Fitter
 from mien.image import linear_to_srgb, srgb_to_linear
@@ -45,29 +48,29 @@ class PhotoAccuracy:
 
 
 def measure_photos(
-    fitter: Fitter,
+    model: MorphableModel,
+    estimate: Estimate,
     detections: Detections,
     load: Callable[[int], np.ndarray],
     progress: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> PhotoAccuracy:
-    """Fits and measures every photograph with a face.
+    """Reads and measures every photograph with a face.
 
     Args:
-        fitter: what is measured.
+        model: of the codes.
+        estimate: what is measured.
         detections: what the detector found.
         load: number of a photograph to its (H, W, 3) sRGB in [0, 1].
         progress: wraps the numbers, as `rich.progress.track` does.
     """
-    model = fitter.model
     points478 = LandmarkPoints.of(model.landmarks478, model.identity_mean, sliding=False)
     points68 = LandmarkPoints.of(model.landmarks68, model.identity_mean)
     columns: dict[str, list] = {name: [] for name in ("nme478", "nme68", "rmse", "identity", "grey")}
     for i in progress(np.flatnonzero(detections.found)):
         image = load(i)
-        height, width = image.shape[:2]
         target = detections.landmarks_px[i]
-        code = fitter(target, (width, height), image).code
-        principal = np.array([width, height]) / 2
+        code = estimate(image, target)
+        principal = np.array(image.shape[1::-1]) / 2
         columns["nme478"].append(landmark_error(model, code, points478, principal, target, target))
         columns["nme68"].append(landmark_error(model, code, points68, principal, target[MEDIAPIPE68], target))
         columns["grey"].append(bool(np.ptp(image, axis=-1).max() < 0.02))
@@ -142,24 +145,39 @@ def photometric_error(model: MorphableModel, code: FaceCode, image: np.ndarray, 
     return float(np.sqrt(np.mean((picture - photograph) ** 2)))
 
 
+STAGES = ("detect", "encode", "landmarks", "pixels", "polish")
+"""What a face's time is spent on, in order."""
+
+
 def stage_times(
-    fitter: Fitter, detections: Detections, load: Callable[[int], np.ndarray], numbers: Iterable[int]
+    fitter: Fitter,
+    encoder: Encoder | None,
+    detections: Detections,
+    load: Callable[[int], np.ndarray],
+    numbers: Iterable[int],
 ) -> dict[str, float]:
-    """Median milliseconds of processor time a face: detection, landmarks, pixels, polish, and their sum.
+    """Median milliseconds of processor time a face for each of `STAGES`, and their sum.
 
     The time of all threads added up: what one core needs, whatever else the machine does. Pixels and polish
-    are what a fit takes longer with them than without, face by face.
+    are what a fit takes longer with them than without, face by face. Without an encoder the fit starts from
+    the mean face.
     """
+
+    def timed(function: Callable, *arguments: object, **options: object) -> tuple[float, object]:
+        start = time.process_time()
+        result = function(*arguments, **options)
+        return 1e3 * (time.process_time() - start), result
+
     rows = []
     for i in numbers:
-        image = load(i)
-        size = image.shape[1], image.shape[0]
-        took = []
-        for options in ({"image": None}, {"image": image, "polish": False}, {"image": image}):
-            start = time.process_time()
-            fitter(detections.landmarks_px[i], size, **options)
-            took.append(1e3 * (time.process_time() - start))
-        rows.append([detections.milliseconds[i], took[0], took[1] - took[0], took[2] - took[1]])
+        image, points = load(i), detections.landmarks_px[i]
+        size, encoding, code = (image.shape[1], image.shape[0]), 0.0, None
+        if encoder:
+            encoding, code = timed(encode_face, encoder, image, points)
+        fits = [
+            timed(fitter, points, size, start=code, **options)[0]
+            for options in ({"image": None}, {"image": image, "polish": False}, {"image": image})
+        ]
+        rows.append([detections.milliseconds[i], encoding, *np.diff(fits, prepend=0.0)])
     median = np.median(rows[1:] if len(rows) > 1 else rows, axis=0)  # the first face warms up
-    stages = dict(zip(("detect", "landmarks", "pixels", "polish"), map(float, median), strict=True))
-    return {**stages, "total": float(median.sum())}
+    return {**dict(zip(STAGES, map(float, median), strict=True)), "total": float(median.sum())}
