@@ -17,7 +17,7 @@ from mien.fit.least_squares import Linearisation, bounded_step
 from mien.fit.priors import PixelPriors
 from mien.image import linear_to_srgb
 from mien.lighting import sh_basis
-from mien.mesh import incident_triangles, normalize, vertex_normals
+from mien.mesh import incident_triangles, normalize, triangle_normals, vertex_normals
 from mien.morphable import MorphableModel
 from mien.raster import rasterize
 
@@ -55,7 +55,7 @@ class PixelBasis:
 
     @classmethod
     def of(cls, model: MorphableModel, count: int = 800, seed: int = 0) -> PixelBasis:
-        """A sample of `count` skin vertices inside MediaPipe's face oval, and all that lies under them."""
+        """`count` skin vertices inside MediaPipe's face oval, drawn by area, and all that lies under them."""
         refine = sp.eye_array(len(model.identity_mean), format="csr")
         for pairs in model.refinement.levels:
             number = refine.shape[0]
@@ -64,11 +64,15 @@ class PixelBasis:
                 (np.full(rows.size, 0.5), (rows, pairs.ravel())), shape=(len(pairs), number)
             )
             refine = sp.vstack([refine, average @ refine], format="csr")
-        inside = _inside_oval(model, refine @ model.identity_mean)
+        vertices = refine @ model.identity_mean
+        inside = _inside_oval(model, vertices)
         skin = inside & (model.refinement.part == model.part_names.index("skin"))
         candidates = np.flatnonzero(skin)
+        share = _areas(vertices, model.refinement.triangles)[candidates]
         chosen = np.sort(
-            np.random.default_rng(seed).choice(candidates, min(count, len(candidates)), replace=False)
+            np.random.default_rng(seed).choice(
+                candidates, min(count, len(candidates)), replace=False, p=share / share.sum()
+            )
         )
         from_base = refine[chosen]
         base_components = np.concatenate([model.identity_components, model.expression_components])
@@ -345,6 +349,12 @@ def _normal_components(
     slopes = (from_base @ flat).reshape(len(normals), 3, -1)
     slopes -= normals[:, :, None] * np.einsum("nc,nck->nk", normals, slopes)[:, None]
     return slopes.transpose(1, 2, 0)
+
+
+def _areas(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(V,) mm², a third of the triangles around each vertex."""
+    area = np.linalg.norm(triangle_normals(vertices, triangles), axis=1) / 6
+    return np.bincount(triangles.ravel(), np.repeat(area, 3), len(vertices))
 
 
 def _inside_oval(model: MorphableModel, vertices: np.ndarray) -> np.ndarray:
