@@ -138,12 +138,10 @@ class Detector:
             max_faces: how many faces are returned at most.
         """
         picture = Image.fromarray(to_uint8(image))
-        scales = _scales(picture.size)
-        finest = _scaled(picture, scales[-1])
         faces: list[DetectedFace] = []
         rejected: list[_Candidate] = []
-        for scale in scales:
-            candidates = self._candidates(_scaled(finest, scale / scales[-1]), picture.size)
+        for level in _pyramid(picture):
+            candidates = self._candidates(level, picture.size)
             likeliest = _without_doubles(candidates)[: max(SECOND_LOOKS, 2 * max_faces)]
             for candidate in sorted(likeliest, key=_area, reverse=True):
                 if len(faces) >= max_faces:
@@ -239,6 +237,16 @@ def _scales(size: tuple[int, int]) -> list[float]:
     finest = max(coarsest, SMALLEST_SEEN_PX / max(SMALLEST_FACE_PX, SMALLEST_FACE_SHARE * longer))
     steps = math.ceil(math.log(finest / coarsest, LEVEL_RATIO))
     return [coarsest * (finest / coarsest) ** (k / steps) for k in range(steps)] + [finest]
+
+
+def _pyramid(picture: Image.Image) -> Iterator[Image.Image]:
+    """The picture at each scale, coarse to fine, made when it is asked for."""
+    coarsest, *finer = _scales(picture.size)
+    yield _scaled(picture, coarsest)
+    if finer:
+        finest = _scaled(picture, finer[-1])
+        for scale in finer:
+            yield _scaled(finest, scale / finer[-1])
 
 
 def _scaled(picture: Image.Image, scale: float) -> Image.Image:
