@@ -33,5 +33,9 @@ class MissingLibrary(MienError):
     """A system library that a dependency needs is not installed on this machine."""
 
 
+class BadCorpus(MienError):
+    """A corpus of pictures with missing, truncated or altered files, of other settings, or not finished."""
+
+
 class BadTraining(MienError):
     """A training run that cannot start or go on: settings without meaning, a folder of another run, NaN."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mien.errors import CannotWrite
 
 
-def write_whole(path: str | os.PathLike, data: bytes) -> None:
+def write_whole(path: str | os.PathLike, data: bytes | Iterable[bytes]) -> None:
     """Writes `data` to `path`: afterwards the file is the new one, or still the old one, or still missing.
 
-    The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step.
+    The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step. What
+    is too large for the memory may come in pieces.
 
     Raises:
         CannotWrite: the folder is missing or not writable, the name is a folder's, the disk is full, ...
@@ -26,7 +27,7 @@ def write_whole(path: str | os.PathLike, data: bytes) -> None:
     try:
         handle, temporary = tempfile.mkstemp(prefix=".mien-", suffix=path.suffix, dir=path.parent)
         with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
+            stream.writelines([data] if isinstance(data, bytes) else data)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(temporary, _mode_of(path))

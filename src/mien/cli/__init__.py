@@ -13,9 +13,10 @@ from typing import Annotated, Union
 from mien.cli.models import Models
 from mien.cli.reconstruct import Reconstruct
 from mien.cli.status import Status
+from mien.cli.synthesize import Synthesize
 from mien.errors import MienError
 
-_COMMANDS = {"reconstruct": Reconstruct, "models": Models}
+_COMMANDS = {"reconstruct": Reconstruct, "synthesize": Synthesize, "models": Models}
 
 _DESCRIPTION = """One photograph in, a 3D face out, as a short code whose numbers mean something.
 

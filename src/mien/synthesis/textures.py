@@ -48,8 +48,10 @@ def _surface(rng: np.random.Generator) -> np.ndarray:
     ramp = np.linspace(-1, 1, SIDE)[:, None, None] * (rng.normal() * 45 + rng.normal(size=3) * 12)
     picture += ramp + ramp.swapaxes(0, 1) * rng.normal()
     for scale in 2.0 ** np.arange(0, 7):
-        noise = rng.normal(size=(SIDE, SIDE, 3)).astype(np.float32)
-        soft = cv2.GaussianBlur(noise, (0, 0), scale) * scale * 3.5
+        coarse = max(1, int(scale) // 2)  # a wide blur on a coarse grid
+        noise = rng.normal(size=(SIDE // coarse, SIDE // coarse, 3)).astype(np.float32)
+        soft = cv2.GaussianBlur(noise, (0, 0), scale / coarse) * (scale / coarse * 3.5)
+        soft = cv2.resize(soft, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
         grey = soft.mean(-1, keepdims=True) * 1.7
         picture += rng.exponential(8) * (grey if rng.random() < 0.8 else soft)
     picture = np.clip(picture, 0, 255).astype(np.uint8)

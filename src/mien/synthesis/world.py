@@ -207,7 +207,8 @@ class World:
         rng, size = self.rng, self.size
         side = size
         if rng.random() < LOW_RESOLUTION:
-            side = int(size * np.exp(rng.uniform(np.log(SMALLEST_FACE_PX / (0.7 * size)), 0)))
+            smallest = min(1.0, SMALLEST_FACE_PX / (0.7 * size))
+            side = int(size * np.exp(rng.uniform(np.log(smallest), 0)))
             image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
         scale = side / size
         chance = rng.random(6)
