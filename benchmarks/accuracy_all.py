@@ -14,11 +14,17 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "accuracy.md"
+_GEOMETRY = ["accuracy_geometry.py", "--set", "test", "--heads", "100"]
 RUNS = {
-    "geometry": ["accuracy_geometry.py", "--set", "test", "--heads", "100"],
-    "geometry_by_area": ["accuracy_geometry.py", "--set", "test", "--heads", "100", "--by-area"],
+    "geometry": _GEOMETRY,
+    "geometry_by_area": [*_GEOMETRY, "--by-area"],
+    "geometry_fit": [*_GEOMETRY, "--way", "fit", "--no-means"],
+    "geometry_encoder": [*_GEOMETRY, "--way", "encoder", "--no-means"],
     "photos": ["accuracy_photos.py"],
+    "photos_fit": ["accuracy_photos.py", "--way", "fit"],
+    "photos_encoder": ["accuracy_photos.py", "--way", "encoder"],
     "identity": ["accuracy_identity.py"],
+    "identity_encoder": ["accuracy_identity.py", "--way", "encoder"],
 }
 
 

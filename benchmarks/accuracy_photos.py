@@ -71,7 +71,9 @@ def _measure(fit: Fitter, folder: Path, options: argparse.Namespace) -> dict:
         "grey": float(accuracy.grey.mean()),
         **{f"{name}_mean": float(np.nanmean(values)) for name, values in measures.items()},
         **{f"{name}_median": float(np.nanmedian(values)) for name, values in measures.items()},
-        "ms": stage_times(fit, encoder(options), detections, load, timed),
+        "ms": stage_times(
+            None if options.way == "encoder" else fit, encoder(options), detections, load, timed
+        ),
         "worst": [files[i].name for i in worst],
         "missed": [file.name for file, seen in zip(files, detections.found, strict=True) if not seen],
     }

@@ -150,7 +150,7 @@ STAGES = ("detect", "encode", "landmarks", "pixels", "polish")
 
 
 def stage_times(
-    fitter: Fitter,
+    fitter: Fitter | None,
     encoder: Encoder | None,
     detections: Detections,
     load: Callable[[int], np.ndarray],
@@ -160,7 +160,7 @@ def stage_times(
 
     The time of all threads added up: what one core needs, whatever else the machine does. Pixels and polish
     are what a fit takes longer with them than without, face by face. Without an encoder the fit starts from
-    the mean face.
+    the mean face; without a fitter there is none.
     """
 
     def timed(function: Callable, *arguments: object, **options: object) -> tuple[float, object]:
@@ -174,10 +174,12 @@ def stage_times(
         size, encoding, code = (image.shape[1], image.shape[0]), 0.0, None
         if encoder:
             encoding, code = timed(encode_face, encoder, image, points)
-        fits = [
-            timed(fitter, points, size, start=code, **options)[0]
-            for options in ({"image": None}, {"image": image, "polish": False}, {"image": image})
-        ]
+        fits = [0.0, 0.0, 0.0]
+        if fitter:
+            fits = [
+                timed(fitter, points, size, start=code, **options)[0]
+                for options in ({"image": None}, {"image": image, "polish": False}, {"image": image})
+            ]
         rows.append([detections.milliseconds[i], encoding, *np.diff(fits, prepend=0.0)])
     median = np.median(rows[1:] if len(rows) > 1 else rows, axis=0)  # the first face warms up
     return {**dict(zip(STAGES, map(float, median), strict=True)), "total": float(median.sum())}
