@@ -96,7 +96,7 @@ class Fitter:
             raise ValueError(f"the code to start from belongs to model {start.model}, not to {self.model.id}")
         points = np.asarray(landmarks_px, np.float64)[:, :2]
         landmarks = LandmarkEvidence.of(self.landmarks, points, image_size, focal_px, self.landmark_priors)
-        geometry = landmarks.start if start is None else Geometry.of(start)
+        geometry = landmarks.start if start is None else Geometry.of(start, self.landmarks.bounds)
         saved = 0 if start is None else 1
         geometry = landmarks.fit(geometry, _LANDMARK_STEPS - saved)
         if image is None:

@@ -71,12 +71,15 @@ class Geometry:
     coefficients: np.ndarray
 
     @classmethod
-    def of(cls, code: FaceCode) -> Geometry:
-        """The geometry of one face's code."""
-        parts = (np.asarray(part, np.float64) for part in (code.rotation, code.translation, code.focal_px))
-        rotation, translation, focal_px = parts
-        coefficients = np.concatenate([code.identity, code.expression]).astype(np.float64)
-        return cls(rotation_matrix(rotation), translation, float(focal_px), coefficients)
+    def of(cls, code: FaceCode, bounds: np.ndarray) -> Geometry:
+        """The geometry of one face's code, its expression brought inside bounds (2, E)."""
+        expression = np.clip(code.expression, *bounds)
+        return cls(
+            rotation=rotation_matrix(np.asarray(code.rotation, np.float64)),
+            translation=np.asarray(code.translation, np.float64),
+            focal_px=float(code.focal_px),
+            coefficients=np.concatenate([code.identity, expression]).astype(np.float64),
+        )
 
     @property
     def rotation_vector(self) -> np.ndarray:
