@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from array_api_compat import array_namespace
 from torch import Tensor
 
 from mien.camera import rotation_matrix, rotation_vector
@@ -59,22 +60,23 @@ class CropCode(NamedTuple):
         """Inverse of `to_code`.
 
         Args:
-            code: NumPy, batch (N,), in the crop's camera.
+            code: batch (N,), in the crop's camera; NumPy, or torch, whose device is kept.
             size: side of the crop in pixels.
         """
+        xp = array_namespace(code.identity)
         depth = code.translation[:, 2]
         focal = code.focal_px / size
         parts = (
             code.identity,
             code.expression,
             code.albedo,
-            rotation_matrix(np.asarray(code.rotation, np.float64)),
+            rotation_matrix(xp.asarray(code.rotation, dtype=xp.float64)),
             2 * (focal / depth)[:, None] * code.translation[:, :2],
-            np.log(focal / depth * (_SPAN_MM / MEAN_SCALE)),
-            np.log(depth / MEAN_DISTANCE_MM),
+            xp.log(focal / depth * (_SPAN_MM / MEAN_SCALE)),
+            xp.log(depth / MEAN_DISTANCE_MM),
             code.illumination,
         )
-        return cls(*(torch.from_numpy(np.ascontiguousarray(part, np.float32)) for part in parts))
+        return cls(*(torch.as_tensor(xp.asarray(part, dtype=xp.float32, copy=True)) for part in parts))
 
     def to_code(self, size: int, model: str) -> FaceCode:
         """The same as a `FaceCode`, NumPy float32.

@@ -1,8 +1,7 @@
 """The random pictures again, in torch: whole batches, and nothing leaves the device.
 
 Numbers of which a picture has a few are drawn by NumPy, so that codes, shares and shapes are those of the
-NumPy form and no branch waits for the device; what a picture has thousands of is drawn there. One core draws
-the former faster than 25,000 pictures a second.
+NumPy form and no branch waits for the device; what a picture has thousands of is drawn there.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def sample(planes: Tensor, points_px: Tensor, mode: str = "bilinear") -> Tensor:
 
 
 def sample_bank(bank: Tensor, number: Tensor, points_px: Tensor) -> Tensor:
-    """Points of pictures of a bank, each batch entry in a picture of its own.
+    """Points of pictures of a bank, each batch entry in a picture of its own; mirrored beyond their borders.
 
     Args:
         bank: (C, K, S, S) K pictures.
@@ -73,4 +73,6 @@ def sample_bank(bank: Tensor, number: Tensor, points_px: Tensor) -> Tensor:
     last = bank.shape[-1] - 1
     # a volume whose layers are the pictures, asked exactly at its layers
     grid = torch.cat([((points_px - 0.5) * (2 / last) - 1), layer], -1)
-    return F.grid_sample(bank[None], grid[None], padding_mode="border", align_corners=True)[0].transpose(0, 1)
+    return F.grid_sample(bank[None], grid[None], padding_mode="reflection", align_corners=True)[0].transpose(
+        0, 1
+    )

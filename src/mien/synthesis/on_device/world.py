@@ -44,19 +44,14 @@ class World:
 
     def _cloth(self, count: int) -> Tensor:
         """(count, 3, S, S) pieces of random surfaces at random scales."""
-        number = self.chance.rng.integers(COUNT, size=count)
-        side = self.chance.rng.integers(SIDE // 6, SIDE, count)
-        bank, _ = _banks(self.chance.device)
-        return sample_bank(bank, self.chance.numbers(number), self._piece(side, SIDE - side))
-
-    def _piece(self, side: np.ndarray, room: np.ndarray) -> Tensor:
-        """(n, S, S, 2) points of squares of a texture, of n sides, up to n corners away from the first."""
-        chance, count = self.chance, len(side)
-        first = chance.tensor(chance.rng.integers(room[:, None], size=(count, 2)))
+        chance, rng = self.chance, self.chance.rng
+        number, side = rng.integers(COUNT, size=count), rng.integers(SIDE // 6, SIDE, count)
+        first = chance.tensor(rng.integers((SIDE - side)[:, None], size=(count, 2)))[:, None, None]
         # mirrored along one axis or both, as in the NumPy form
-        mirrored = chance.tensor(np.array([[1, 0], [0, 1], [1, 1]])[chance.rng.integers(3, size=count)])
+        mirrored = chance.tensor(np.array([[1, 0], [0, 1], [1, 1]])[rng.integers(3, size=count)])
         share = (centres(self.size, chance.device) / self.size - mirrored[:, None, None]).abs()
-        return first[:, None, None] + share * chance.tensor(side)[:, None, None, None]
+        place = first + share * chance.tensor(side)[:, None, None, None]
+        return sample_bank(_banks(chance.device)[0], chance.numbers(number), place)
 
     def _hair(self, planes: Tensor, points: Tensor) -> Tensor:
         """Hair or hats: a cap over the forehead, its sides of any length."""
@@ -88,20 +83,26 @@ class World:
             [inner[:, :1] + first, inner, inner[:, -1:] + last, outer[:, -1:] + last, outer.flip(1),
              outer[:, :1] + first], 1,
         )  # fmt: skip
-        soft_px = 0.3 + 0.03 * down.norm(dim=-1)[:, 0] * chance.uniform(0, 1, count)
+        face = down.norm(dim=-1)[:, 0]
+        soft_px = 0.3 + 0.03 * face * chance.uniform(0, 1, count)
         cloth = chance.tensor(chance.flags(0.12, count))[:, None, None, None]
-        colour = torch.lerp(self._strands(count), self._cloth(count), cloth)
+        hair = self._strands((eyes - 1.1 * down)[:, 0], face)
+        colour = torch.lerp(hair, self._cloth(count), cloth)
         return torch.lerp(planes, colour, self._filled(outline, soft_px))
 
-    def _strands(self, count: int) -> Tensor:
-        """(count, 3, S, S) hair of any colour."""
-        chance = self.chance
+    def _strands(self, crown: Tensor, face: Tensor) -> Tensor:
+        """(n, 3, S, S) hair of any colour that falls from n crowns (n, 2) over faces of n lengths."""
+        chance, rng, count = self.chance, self.chance.rng, len(face)
         _, bank = _banks(chance.device)
-        side = chance.rng.integers(SIDE // 4, SIDE // 2, count)
-        number = chance.numbers(chance.rng.integers(bank.shape[1], size=count))
-        streaks = sample_bank(bank, number, self._piece(side, np.full(count, SIDE // 2)))
+        scale = SIDE / (chance.uniform(2.8, 4.5, count, 1) * face[:, None])
+        parting = crown + chance.normal(count, 2) * face[:, None] * face.new_tensor([0.35, 0.05])
+        side, lean = chance.tensor(rng.choice([-1.0, 1.0], (count, 1))), 0.1 * chance.normal(count, 1)
+        axes = torch.cat([side, lean, torch.zeros_like(side), torch.ones_like(side)], 1) * scale
+        from_parting = centres(self.size, chance.device) - parting[:, None, None]
+        place = from_parting @ axes.view(count, 1, 2, 2).mT + face.new_tensor([SIDE / 2, 0])
+        streaks = sample_bank(bank, chance.numbers(rng.integers(bank.shape[1], size=count)), place)
         light = chance.uniform(0.4, 1.6, count, 1, 1, 1) * (streaks / 128) ** 1.5
-        colour = chance.tensor(_hair_colours(chance.rng, count))
+        colour = chance.tensor(_hair_colours(rng, count))
         return (light * colour[..., None, None]).clamp(0, 255)
 
     def _glasses(self, planes: Tensor, points: Tensor) -> Tensor:
@@ -166,18 +167,35 @@ class World:
         cheek = points[every, chance.numbers(rng.choice([50, 280, 205, 425], count))]
         x, y = cheek.clamp(0, self.size - 1).long().unbind(-1)
         skin = planes[every, :, y, x] * chance.uniform(0.6, 1.2, count, 1) + chance.normal(count, 3) * 10
-        fingers = rng.integers(1, 5, count)
+        fingers, width = rng.integers(1, 5, count), unit * chance.uniform(0.75, 1.1, count, 1)
+        k = torch.arange(4, device=planes.device)[:, None]
+        unit, width, way, aside = (a[:, None] for a in (unit, width, way, aside))
+        tips = tip[:, None] + aside * k * width * 1.05 + way * unit * (k - 1.5).abs() * 0.6
+        knuckles = tips + way * unit * chance.uniform(3.0, 3.6, count, 4, 1)
+        knuckles = knuckles + aside * 0.2 * unit * chance.normal(count, 4, 1)
+        last = knuckles[every, chance.numbers(fingers - 1)][:, None]
+        sides = torch.cat([knuckles[:, :1] - aside * width * 0.55, last + aside * width * 0.55], 1)
+        palm = torch.cat([sides, sides.flip(1) + way * unit * 4.5], 1)
+        arm = palm.mean(1, keepdim=True) + aside * unit * unit.new_tensor([[-1.4], [1.4], [1.8], [-1.8]])
+        arm = arm + way * 2 * self.size * unit.new_tensor([[0], [0], [1], [1]])
+        open_hand = chance.tensor(fingers > 1)[:, None, None]
+        for outline in (arm, palm):
+            mask = self._filled(outline, 0.12 * unit.flatten())[:, 0] * open_hand
+            planes = _laid(planes, (0.92 * skin).clamp(0, 255), mask)
+
         pixels = centres(self.size, planes.device)
-        for k in range(4):
-            there = chance.tensor(k < fingers)[:, None, None]
-            thickness = (unit * chance.uniform(0.75, 1.1, count, 1)).round().clamp_min(2)[..., None]
-            start = tip + aside * k * unit * 1.05 + way * unit * abs(k - 1.5) * 0.8
-            end = start + way * self.size * 1.5 + aside * chance.normal(count, 1) * unit
-            shade = (skin * chance.uniform(0.85, 1.1, count, 1)).clamp(0, 255)
-            outside = segment(pixels, start[:, None, None], end[:, None, None]) - thickness / 2
-            planes = _laid(planes, 0.7 * shade, covered(outside - 0.5) * there)
-            planes = _laid(planes, shade, covered(outside) * there)
-        return planes
+        absent = chance.tensor(np.where(np.arange(4) < fingers[:, None], 0, 1e6))[..., None, None]
+
+        def strokes(start: Tensor, end: Tensor, thickness: Tensor) -> Tensor:
+            distance = segment(pixels, start[:, :, None, None], end[:, :, None, None]) + absent
+            return covered(distance.amin(1) - thickness.round().clamp_min(1) / 2)
+
+        # round: dark rims, a lighter middle; a nail
+        for shade, share in ((0.7, 1.1), (0.95, 0.95), (1.06, 0.45)):
+            planes = _laid(planes, (shade * skin).clamp(0, 255), strokes(tips, knuckles, share * width))
+        nails = strokes(tips - way * width * 0.1, tips + way * width * 0.2, 0.5 * width)
+        nails = nails * chance.tensor(chance.flags(0.6, count))[:, None, None]
+        return _laid(planes, (1.1 * skin + 22).clamp(0, 255), nails)
 
     def _things(self, planes: Tensor, _: Tensor) -> Tensor:
         """Textured blobs anywhere: a microphone, a cup, a mask, another head."""
