@@ -65,4 +65,5 @@ def test_importing_mien_loads_nothing_heavy():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout.split()
     heavy = {"torch", "numba", "mediapipe", "cv2", "scipy", "PIL", "rich", "tyro", "trimesh", "pygltflib"}
+    heavy |= {"onnxruntime", "timm", "tensorboard"}
     assert not heavy & set(loaded)

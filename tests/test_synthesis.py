@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from tiny_face import tiny_face
 
 from mien.expression.prototypes import ACTION_UNITS, EXPRESSIONS, VARIANTS, arkit_vector, prototypes
 from mien.facecode import ARKIT_NAMES
@@ -14,6 +13,7 @@ from mien.synthesis.expressions import EMOTIONS, KINDS, random_expressions
 from mien.synthesis.textures import grain, strands, surfaces
 from mien.synthesis.world import World
 from mien.synthesis.world_kernel import lay_over
+from tiny_face import tiny_face
 
 MANY = 4000
 

@@ -1,8 +1,10 @@
-"""Pictures of the tiny head with the signature of `mien.synthesis`, and a tiny backbone's settings."""
+"""Pictures of the tiny head with the signature of `mien.synthesis`, well made or not, and a tiny run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import multiprocessing
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from mien.facecode import FaceCode
 from mien.morphable import MorphableModel
 from mien.render import render
 from mien.training.config import TrainingConfig
-from tiny_face import tiny_code, tiny_face
+from tiny_face import tiny_code
 
 BLOCK = 8
 BACKBONE = "test_efficientnet"
@@ -43,10 +45,28 @@ def generate(model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pi
     return Pictures(images, (landmarks + rng.normal(0, 0.2, landmarks.shape)).astype(np.float32), code)
 
 
+def killed_at(last: int, model: MorphableModel, recipe: Recipe, seed: int, block: int, signal=9) -> Pictures:
+    """`generate`, but when block `last` of the run is due, the training process gets a signal."""
+    if seed == 0 and block == last:
+        os.kill(os.getppid() if multiprocessing.parent_process() else os.getpid(), signal)
+    return generate(model, recipe, seed, block)
+
+
+def poisoned_at(last: int, model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pictures:
+    """`generate`, but block `last` of the run has a number that is none."""
+    made = generate(model, recipe, seed, block)
+    if seed == 0 and block == last:
+        made.codes.identity[0, 0] = np.nan
+    return made
+
+
+def wrong_size(model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pictures:
+    """Pictures that are not square."""
+    made = generate(model, recipe, seed, block)
+    return replace(made, images=made.images[:, :40])
+
+
 def tiny_config(folder: Path, **settings) -> TrainingConfig:
     """A run of a few seconds."""
     defaults = {"backbone": BACKBONE, "pictures": 64, "batch_size": 8, "validation_blocks": 1, "workers": 0}
     return TrainingConfig(folder=folder, recipe=Recipe(), model="tiny", **(defaults | settings))
-
-
-__all__ = ["BACKBONE", "BLOCK", "Recipe", "generate", "tiny_config", "tiny_face"]

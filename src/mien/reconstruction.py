@@ -45,7 +45,8 @@ def reconstruct(
         image: a picture file, or (H, W, 3) float, sRGB in [0, 1].
         model: a packaged model's name, or a model.
         max_faces: how many faces are reconstructed at most.
-        refine: whether the geometry is refined against the pixels; otherwise only landmarks shape it.
+        refine: whether the encoder's code is refined against landmarks and pixels; otherwise the network's
+            word is final. A model that the packaged encoder does not know is always fitted.
         detector: to use in place of the process's own.
 
     Raises:
@@ -79,12 +80,18 @@ def _reconstruct_face(
     focal_px: float | None,
     source_file: str,
 ) -> Reconstruction:
+    from mien.crop_camera import encode_face
+    from mien.encoder import packaged_encoder
     from mien.fit import fit_face
     from mien.landmarks import LandmarkPoints, place_landmarks
 
     height, width = image.shape[:2]
     principal_px = np.array([width / 2, height / 2])
-    code = fit_face(model, detected.landmarks_px, image, focal_px=focal_px, polish=refine).code
+    encoder, code = packaged_encoder(), None
+    if encoder.model == model.id:
+        code = encode_face(encoder, image, detected.landmarks_px, focal_px)
+    if refine or code is None:
+        code = fit_face(model, detected.landmarks_px, image, focal_px=focal_px, start=code).code
     landmarks68_px = place_landmarks(
         LandmarkPoints.of(model.landmarks68, model.identity_mean),
         model.vertices(code.identity, code.expression),

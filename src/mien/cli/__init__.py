@@ -14,9 +14,17 @@ from mien.cli.models import Models
 from mien.cli.reconstruct import Reconstruct
 from mien.cli.status import Status
 from mien.cli.synthesize import Synthesize
+from mien.cli.train import Bootstrap, ExportEncoder, Train
 from mien.errors import MienError
 
-_COMMANDS = {"reconstruct": Reconstruct, "synthesize": Synthesize, "models": Models}
+_COMMANDS = {
+    "reconstruct": Reconstruct,
+    "synthesize": Synthesize,
+    "train": Train,
+    "bootstrap": Bootstrap,
+    "export-encoder": ExportEncoder,
+    "models": Models,
+}
 
 _DESCRIPTION = """One photograph in, a 3D face out, as a short code whose numbers mean something.
 

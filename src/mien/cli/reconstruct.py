@@ -55,7 +55,7 @@ class Reconstruct:
     model: Annotated[str, arg(metavar="NAME")] = "anny"
     """Face model; `mien models list` names them."""
     refine: bool = True
-    """Shape the face by its landmarks only, not by its pixels too; faster."""
+    """Take the network's word: the code is not refined against landmarks and pixels; faster."""
     max_faces: Annotated[int, arg(metavar="N")] = 8
     """Faces per photo at most, largest first."""
     overwrite: bool = False

@@ -17,6 +17,15 @@ _OPERATORS = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 
+_NORM_EPS = 1e-2
+"""Of batch norms. Channels that are hardly ever active have running variances of 1e-8: with the usual 1e-5 a
+picture that wakes some of them is amplified a hundredfold, layer after layer."""
+
+_NORM_EPS = 1e-2
+"""Added to variances by batch norms. A channel that is silent but for one picture in a thousand has next to no
+variance on the average, and timm's 1e-5 multiplies that picture by hundreds, layer after layer, once the
+averages are in use: codes of 10³ standard deviations were seen."""
+
 
 def create_backbone(name: str) -> nn.Module:
     """A timm model without its classifier: (N, 3, S, S) pictures to (N, F) pooled features.
@@ -32,7 +41,11 @@ def create_backbone(name: str) -> nn.Module:
         near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
         advice = f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them"
         raise BadTraining(f"backbone {name!r}: timm has no such model; {advice}")
-    return timm.create_model(name, pretrained=False, num_classes=0, in_chans=3)
+    backbone = timm.create_model(name, pretrained=False, num_classes=0, in_chans=3)
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = _NORM_EPS
+    return backbone
 
 
 @cache

@@ -13,7 +13,7 @@ from mien.files import write_whole
 from mien.training.losses import LossWeights
 
 PRESETS: dict[str, str] = {
-    "small": "mobilenetv4_conv_small",
+    "small": "mobilenetv4_conv_small_050",
     "resnet50": "resnet50",
     "xception": "legacy_xception",
     "inception_v3": "inception_v3",
@@ -33,6 +33,7 @@ class TrainingConfig:
         backbone: a preset's name, or any of timm's.
         landmarks: whether the network reads landmarks besides the picture.
         model: name of the packaged morphable model.
+        initial: folder of the run whose averaged weights this one starts from; random weights if None.
         pictures: how many are seen in all, over all processes.
         batch_size: pictures of one step of one process; a multiple of the generator's block.
         learning_rate: highest one, of AdamW.
@@ -54,6 +55,7 @@ class TrainingConfig:
     backbone: str = "small"
     landmarks: bool = True
     model: str = "anny"
+    initial: Path | None = None
     pictures: int = 1_000_000
     batch_size: int = 64
     learning_rate: float = 2e-3
@@ -101,6 +103,7 @@ class TrainingConfig:
         """All of it as JSON has it."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values.update(folder=str(self.folder), recipe=asdict(self.recipe), loss=asdict(self.loss))
+        values.update(initial=None if self.initial is None else str(self.initial))
         return json.loads(json.dumps(values))
 
     def claim_folder(self) -> None:

@@ -20,9 +20,10 @@ _REGIONS68 = {
     "jaw": slice(0, 17), "brows": slice(17, 27), "nose wrinkles": slice(27, 31), "nose": slice(31, 36),
     "lids": slice(36, 48), "mouth corners": slice(48, 55, 6), "mouth": slice(48, 68),
 }  # fmt: skip
-_REACH_MM = 12.0  # of a region around its landmarks
+_REACH_MM = 6.0  # of a region around its landmarks
 _EXPRESSION_STD = 0.2  # of ARKit's coefficients as people's faces have them
 _OUTER_EYES = (33, 263)
+_LIT = 3  # light is smooth: its distance is taken at every third of the vertices
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class LossWeights:
     Attributes:
         parameters: mean squared difference of identity, expression and albedo coefficients, each weighted by
             its standard deviation in model space (Kim et al., "InverseFaceNet", CVPR 2018, eq. 5).
+        blendshapes: Huber distance of the expression coefficients over their standard deviation, all alike:
+            in millimetres a blink is nothing beside an open jaw.
         identity: distance of vertices that identity alone makes, mm.
         expression: distance of vertices that expression alone makes, mm.
         geometry: distance of vertices of both together, mm, head frame (after the dense model-space losses of
@@ -49,6 +52,7 @@ class LossWeights:
     """
 
     parameters: float = 0.5
+    blendshapes: float = 0.5
     identity: float = 0.5
     expression: float = 1.0
     geometry: float = 0.5
@@ -79,16 +83,19 @@ class Losses(nn.Module):
         rng = np.random.default_rng(0)
         if len(face) > vertices:
             face = np.sort(rng.choice(face, vertices, replace=False, p=share[face] / share[face].sum()))
-        near, triangles, inside = _neighbourhood(np.asarray(model.triangles), face)
+        lit = face[::_LIT]
+        near, triangles, inside = _neighbourhood(np.asarray(model.triangles), lit)
         components = (model.identity_components, model.expression_components)
         sizes = [_rms(part[:, face]) for part in (*components, model.albedo_components)]
-        spread = [1.0, 1.0 if np.isinf(model.expression_bounds).any() else _EXPRESSION_STD, 1.0]
+        self.expression_std = 1.0 if np.isinf(model.expression_bounds).any() else _EXPRESSION_STD
         buffers = {
             "share": region_weights(model, face),
+            "lit_share": region_weights(model, lit),
             "identity_basis": _rows(model.identity_components[:, face]),
             "expression_basis": _rows(model.expression_components[:, face]),
-            "albedo_mean": model.albedo_mean[face].reshape(-1),
             "albedo_basis": _rows(model.albedo_components[:, face]),
+            "lit_albedo_mean": model.albedo_mean[lit].reshape(-1),
+            "lit_albedo_basis": _rows(model.albedo_components[:, lit]),
             "landmark_mean": model.landmarks478(model.identity_mean).reshape(-1),
             "landmark_identity": _rows(model.landmarks478(model.identity_components)),
             "landmark_expression": _rows(model.landmarks478(model.expression_components)),
@@ -96,6 +103,7 @@ class Losses(nn.Module):
             "near_identity": _rows(model.identity_components[:, near]),
             "near_expression": _rows(model.expression_components[:, near]),
         }
+        spread = (1.0, self.expression_std, 1.0)
         for part, size, std in zip(("identity", "expression", "albedo"), sizes, spread, strict=True):
             buffers[f"{part}_weight"] = size**2 / np.sum(size**2) / std**2
         for name, value in buffers.items():
@@ -118,9 +126,10 @@ class Losses(nn.Module):
         by_expression = (change.expression @ self.expression_basis).reshape(batch, -1, 3)
         terms = {
             "parameters": self._coefficients(change),
-            "identity": self._on_face(_length(by_identity)),
-            "expression": self._on_face(_length(by_expression)),
-            "geometry": self._on_face(_length(by_identity + by_expression)),
+            "blendshapes": _huber(change.expression / self.expression_std, 1.0).mean(),
+            "identity": (_length(by_identity) @ self.share).mean(),
+            "expression": (_length(by_expression) @ self.share).mean(),
+            "geometry": (_length(by_identity + by_expression) @ self.share).mean(),
             **self._colours(predicted, true, change),
             "landmarks": self._landmarks(predicted, true),
             "rotation": _huber(_length(change.rotation.flatten(1)) / 2**0.5, 0.2).mean(),
@@ -132,35 +141,30 @@ class Losses(nn.Module):
         total = sum(getattr(self.weights, name) * term for name, term in terms.items())
         return total, terms
 
-    def _on_face(self, values: Tensor) -> Tensor:
-        """(N, V) values to their weighted mean."""
-        return (values @ self.share).mean()
-
     def _coefficients(self, change: CropCode) -> Tensor:
         parts = (change.identity, change.expression, change.albedo)
         weights = (self.identity_weight, self.expression_weight, self.albedo_weight)
         return sum((part.square() @ weight).mean() for part, weight in zip(parts, weights, strict=True)) / 3
 
     def _colours(self, predicted: CropCode, true: CropCode, change: CropCode) -> dict[str, Tensor]:
-        batch = len(true.identity)
-        difference = (change.albedo @ self.albedo_basis).reshape(batch, -1, 3)
+        difference = (change.albedo @ self.albedo_basis).reshape(len(change.albedo), -1, 3)
         with torch.no_grad():
             normals = self._normals(true)
-            true_albedo = self._albedo(true)
-            seen = true_albedo * shading(normals, true.illumination)
+            seen = self._albedo(true) * shading(normals, true.illumination)
         radiance = self._albedo(predicted) * shading(normals, predicted.illumination)
         return {
-            "albedo": self._on_face(difference.abs().mean(2)),
-            "radiance": self._on_face((radiance - seen).abs().mean(2)),
+            "albedo": (difference.abs().mean(2) @ self.share).mean(),
+            "radiance": ((radiance - seen).abs().mean(2) @ self.lit_share).mean(),
         }
 
     def _albedo(self, code: CropCode) -> Tensor:
-        """(N, V, 3) linear RGB at the chosen vertices."""
-        value = (self.albedo_mean + code.albedo @ self.albedo_basis).reshape(len(code.albedo), -1, 3)
+        """(N, V / 3, 3) linear RGB at the vertices that are lit."""
+        value = self.lit_albedo_mean + code.albedo @ self.lit_albedo_basis
+        value = value.reshape(len(value), -1, 3)
         return value.clamp_max(0.0).exp() if self.model.albedo_is_log else value.clamp(0.0, 1.0)
 
     def _normals(self, code: CropCode) -> Tensor:
-        """(N, V, 3) unit normals of the chosen vertices, light frame."""
+        """(N, V / 3, 3) unit normals of the vertices that are lit, light frame."""
         flat = self.near_mean + code.identity @ self.near_identity + code.expression @ self.near_expression
         faces = triangle_normals(flat.reshape(len(flat), -1, 3), self.near_triangles)
         faces = torch.cat([faces, torch.zeros_like(faces[:, :1])], dim=1)

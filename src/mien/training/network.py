@@ -140,7 +140,7 @@ def _landmark_statistics(model: MorphableModel) -> tuple[np.ndarray, np.ndarray]
     centre /= np.linalg.norm(centre)
     z /= (z * centre.conj()).sum(1, keepdims=True)
     residual = np.stack([z.real - centre.real, z.imag - centre.imag], 2).reshape(count, -1)
-    _, size, rows = np.linalg.svd(residual, full_matrices=False)
-    kept = slice(0, min(_DIRECTIONS, len(rows)))
-    directions = rows[kept].T / np.hypot(size[kept] / np.sqrt(count), _DETECTOR_ERROR)
+    variance, directions = np.linalg.eigh(residual.T @ residual / count)
+    variance, directions = variance[: -_DIRECTIONS - 1 : -1], directions[:, : -_DIRECTIONS - 1 : -1]
+    directions = directions / np.sqrt(np.maximum(variance, 0) + _DETECTOR_ERROR**2)
     return np.stack([centre.real, centre.imag], 1).astype(np.float32), directions.astype(np.float32)

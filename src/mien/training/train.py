@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from mien.errors import BadTraining
 from mien.morphable import MorphableModel, load_model
-from mien.training.checkpoint import RunningAverage, load_checkpoint, save_checkpoint
+from mien.training.checkpoint import RunningAverage, load_checkpoint, load_weights, save_checkpoint
 from mien.training.config import TrainingConfig
 from mien.training.losses import Losses
 from mien.training.network import EncoderNetwork
@@ -76,13 +76,16 @@ def train(
     """
     from accelerate import Accelerator
 
-    torch.set_num_threads(config.threads)
     accelerator = Accelerator(mixed_precision=config.precision)
+    torch.set_num_threads(config.threads)  # after Accelerate, which takes all cores
     load = load or partial(load_model, config.model)
     generate = generate or _synthesis()
     model = load()
     torch.manual_seed(config.seed)
-    network = EncoderNetwork(model, config.timm_name, config.landmarks).to(memory_format=torch.channels_last)
+    network = EncoderNetwork(model, config.timm_name, config.landmarks)
+    if config.initial is not None:
+        load_weights(network, config.initial)
+    network.to(memory_format=torch.channels_last)
     network.to(accelerator.device)
     losses = Losses(model, config.loss).to(accelerator.device)
     optimiser = _optimiser(network, config)

@@ -1,0 +1,261 @@
+"""`mien train`, `mien bootstrap`, `mien export-encoder`: from random weights to the file that runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from mien.cli.inputs import expand
+from mien.cli.status import Status
+from mien.cli.terminal import show
+from mien.errors import MissingLibrary, UnreadableInput
+
+if TYPE_CHECKING:
+    from mien.training.bootstrap import PhotoCrops
+
+_MOST_ROUNDS = 20
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train an encoder on random pictures, made on the fly.
+
+    Examples:
+      mien train run                                       the preset `small`, a million pictures
+      mien train run --photos portraits/                   also says how it does on photographs, as it goes
+      mien train big --backbone resnet50 --precision bf16  any timm backbone
+      accelerate launch -m mien train run                  on many GPUs or machines
+      tensorboard --logdir run                             curves
+
+    The folder holds config.json, checkpoint.pt, weights.safetensors and TensorBoard's events. After an
+    interruption the same command goes on, and ends with the weights it would have had without. Then
+    `mien bootstrap` fits it to photographs and `mien export-encoder` makes the file that mien runs.
+
+    Needs the extra: pip install 'mien[train]'. Exit status: 0 done; 2 wrong usage; 4 settings or folder
+    cannot be used, or the loss is not finite.
+    """
+
+    folder: Positional[Annotated[Path, arg(metavar="FOLDER")]]
+    """Of the run: new, or of the same settings."""
+    backbone: str = "small"
+    """small, resnet50, xception, inception_v3, or any timm name."""
+    size: Annotated[int, arg(metavar="PX")] = 112
+    """Side of the crops in pixels."""
+    pictures: Annotated[int, arg(metavar="N")] = 1_000_000
+    """Pictures seen in all."""
+    batch_size: Annotated[int, arg(metavar="N")] = 64
+    """Pictures of a step, in each process; a multiple of 64."""
+    learning_rate: float = 2e-3
+    """The highest; it rises over the first fiftieth, then falls as a cosine."""
+    landmarks: bool = True
+    """Read the picture only, not the detector's landmarks too."""
+    seed: int = 0
+    """Of weights and pictures."""
+    precision: Literal["no", "bf16"] = "no"
+    """bf16 for mixed precision."""
+    workers: Annotated[int, arg(metavar="N")] = 1
+    """Processes that make pictures, for each that trains."""
+    threads: Annotated[int, arg(metavar="N")] = 1
+    """Of torch, in each process that trains."""
+    photos: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Photographs to judge the network on, at each validation; nothing is learned from them."""
+
+    def run(self) -> int:
+        """Trains, or goes on."""
+        _need_training()
+        from mien.synthesis import Recipe
+        from mien.training.config import TrainingConfig
+        from mien.training.train import train
+
+        config = TrainingConfig(
+            folder=self.folder,
+            recipe=Recipe(size=self.size),
+            backbone=self.backbone,
+            landmarks=self.landmarks,
+            pictures=self.pictures,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+            precision=self.precision,
+            workers=self.workers,
+            threads=self.threads,
+        )
+        on_photos = None
+        if self.photos is not None:
+            from mien.morphable import load_model
+            from mien.training.bootstrap import judge
+
+            crops, model = _crops([str(self.photos)], self.size), load_model(config.model)
+            on_photos = lambda network: judge(network, model, crops)  # noqa: E731
+        result = train(config, on_photos=on_photos)
+        if not result.finished:
+            return _interrupted(f"{result.pictures:,} of {self.pictures:,} pictures are done")
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in result.validation.items())
+        show(f"{result.pictures:,} pictures, {self.folder}/weights.safetensors; validation: {figures}")
+        return Status.DONE
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Fit a trained encoder to photographs, without labels.
+
+    Examples:
+      mien bootstrap portraits/ --start run -o run-real               three rounds
+      mien bootstrap 'portraits/**/*.jpg' --start run -o run-real --rounds 1
+
+    In each round the network reads the photographs, random codes are drawn around what it read, and it trains
+    on pictures of these. A fifth of the photographs, chosen by name, is only measured on: the table of what
+    each round gains there is printed and written to bootstrap.json. The same command goes on after an
+    interruption.
+
+    Needs the extra: pip install 'mien[train]'. Exit status: 0 done; 2 wrong usage; 4 too few photographs have
+    a face, or settings or folder cannot be used.
+    """
+
+    inputs: Positional[
+        Annotated[tuple[str, ...], arg(metavar="PHOTOS...", help_behavior_hint="(at least one)")]
+    ]
+    """Photographs, folders or globs."""
+    start: Annotated[Path, arg(metavar="RUN")]
+    """Folder of the training run to begin with."""
+    out: Annotated[Path, arg(aliases=("-o",), metavar="FOLDER")]
+    """For the rounds: round1, round2, ... and the table."""
+    rounds: Annotated[int, arg(metavar="N")] = 3
+    """How many."""
+    pictures: Annotated[int, arg(metavar="N")] = 200_000
+    """Pictures of each round."""
+    learning_rate: float = 5e-4
+    """The highest of each round."""
+    deviation: float = 0.4
+    """How far from what was read codes are drawn, in standard deviations of the model."""
+
+    def run(self) -> int:
+        """Runs the rounds that are not done."""
+        if not self.inputs:
+            print("mien bootstrap: give photographs (mien bootstrap --help)", file=sys.stderr)
+            return Status.USAGE
+        if not 1 <= self.rounds <= _MOST_ROUNDS:
+            print(f"mien bootstrap: --rounds is {self.rounds}, must be 1 to {_MOST_ROUNDS}", file=sys.stderr)
+            return Status.USAGE
+        _need_training()
+        from mien.evaluation.report import Report
+        from mien.synthesis import Recipe
+        from mien.training.bootstrap import bootstrap
+        from mien.training.config import TrainingConfig, read_config
+        from mien.training.losses import LossWeights
+
+        before = read_config(self.start)
+        config = TrainingConfig(
+            folder=self.out,
+            recipe=Recipe(**before["recipe"]),
+            backbone=before["backbone"],
+            landmarks=before["landmarks"],
+            model=before["model"],
+            pictures=self.pictures,
+            batch_size=before["batch_size"],
+            learning_rate=self.learning_rate,
+            precision=before["precision"],
+            loss=LossWeights(**before["loss"]),
+        )
+        crops = _crops(self.inputs, config.size)
+        stages = bootstrap(config, self.start, crops, rounds=self.rounds, deviation=self.deviation)
+        held = int(crops.held_out.sum())
+        report = Report(
+            f"the network alone on {held} photographs held out of {len(crops.names)}",
+            ["", "NME 478", "RMSE"],
+            [
+                [f"after round {n}" if n else "before", f"{s['nme478']:.2%}", f"{s['rmse']:.4f}"]
+                for n, s in enumerate(stages)
+            ],
+            {"stages": stages, "held_out": held, "photographs": len(crops.names)},
+        )
+        from rich.console import Console
+
+        report.show(Console(), self.out / "bootstrap")
+        return Status.DONE
+
+
+@dataclass(frozen=True)
+class ExportEncoder:
+    """Write a trained encoder as the ONNX file that mien runs without torch.
+
+    Examples:
+      mien export-encoder run -o encoder.onnx
+      mien export-encoder run-real/round3 -o encoder.onnx --photos portraits/
+
+    ONNX Runtime must agree with torch on real crops (--photos) or on random pictures, or nothing is written.
+    In Python: mien.encoder.Encoder(Path("encoder.onnx")).
+
+    Needs the extra: pip install 'mien[train]'. Exit status: 0 done; 4 no run there, or the two disagree.
+    """
+
+    run_folder: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """Folder of the training run."""
+    out: Annotated[Path, arg(aliases=("-o",), metavar="FILE")] = Path("encoder.onnx")
+    """The file."""
+    photos: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Photographs on whose crops it is checked; random pictures if not given."""
+
+    def run(self) -> int:
+        """Exports and checks."""
+        _need_training()
+        from mien.training.config import read_config
+        from mien.training.export import export_encoder
+
+        config = read_config(self.run_folder)
+        if self.photos is not None:
+            crops = _crops([str(self.photos)], config["recipe"]["size"])
+            images, landmarks_px = crops.images, crops.landmarks_px
+        else:
+            from mien.morphable import load_model
+            from mien.synthesis import Recipe, generate
+
+            pictures = generate(load_model(config["model"]), Recipe(**config["recipe"]), 1, 0)
+            images, landmarks_px = pictures.images, pictures.landmarks_px
+        report = export_encoder(self.run_folder, self.out, images, landmarks_px)
+        worst = max(report.worst.values())
+        show(
+            f"{self.out}: {report.size_bytes / 1e6:.1f} MB; "
+            f"on {len(images)} crops at most {worst:.2%} from torch, of the output's root mean square"
+        )
+        return Status.DONE
+
+
+def _need_training() -> None:
+    missing = [name for name in ("torch", "timm", "accelerate", "tensorboard", "onnx") if not find_spec(name)]
+    if missing:
+        raise MissingLibrary(f"{', '.join(missing)}: needed for training; pip install 'mien[train]'")
+
+
+def _crops(inputs: Sequence[str], size: int) -> PhotoCrops:
+    from mien.training.bootstrap import crop_faces
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    photos = []
+    for item in expand(inputs):
+        if isinstance(item, UnreadableInput):
+            say(str(item))
+        else:
+            photos.append(item)
+    return crop_faces(photos, size, _track, say)
+
+
+def _track(photos: Sequence[Path]) -> Iterable[Path]:
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(photos, "finding faces", console=console, disable=not console.is_terminal, transient=True)
+
+
+def _interrupted(what: str) -> int:
+    print(f"mien: interrupted, {what}; the same command goes on from there", file=sys.stderr)
+    return Status.INTERRUPTED

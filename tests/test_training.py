@@ -1,0 +1,189 @@
+"""The training loop: exact resume after kills, several processes, bad numbers, bad settings."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mien.errors import BadTraining
+from mien.training.checkpoint import CHECKPOINT, WEIGHTS
+from mien.training.config import read_config
+from mien.training.export import load_trained
+from mien.training.losses import LossWeights
+from mien.training.stream import BlockDataset
+from mien.training.train import train
+from tiny_face import tiny_face
+from training_stub import BLOCK, generate, killed_at, poisoned_at, tiny_config, wrong_size
+
+TESTS = Path(__file__).parent
+LAST = 6
+"""Blocks, and so steps, of the short runs."""
+
+
+def run(folder, generate=generate, **settings):
+    return train(
+        tiny_config(folder, **{"pictures": LAST * BLOCK, **settings}), generate=generate, load=tiny_face
+    )
+
+
+def in_processes(arguments, script):
+    """A script in processes of its own that import the tests' modules."""
+    environment = os.environ | {
+        "PYTHONPATH": str(TESTS),
+        "OMP_NUM_THREADS": "1",
+        "ACCELERATE_USE_CPU": "true",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    return subprocess.run(
+        [sys.executable, *arguments, script], env=environment, capture_output=True, text=True, timeout=900
+    )
+
+
+def weights(folder):
+    return (Path(folder) / WEIGHTS).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert run(folder).finished
+    return folder
+
+
+def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(whole, tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(
+        "from functools import partial\n"
+        "from pathlib import Path\n"
+        "from tiny_face import tiny_face\n"
+        "from training_stub import killed_at, tiny_config\n"
+        "from mien.training.train import train\n"
+        "if __name__ == '__main__':\n"
+        f"    config = tiny_config(Path({str(tmp_path / 'run')!r}), pictures={LAST * BLOCK},"
+        " checkpoint_minutes=0, workers=1)\n"
+        "    train(config, generate=partial(killed_at, 4), load=tiny_face)\n"
+    )
+    assert in_processes([], str(script)).returncode == -signal.SIGKILL
+    done = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)["position"]
+    assert 0 < done < LAST
+    assert run(tmp_path / "run").finished
+    assert weights(tmp_path / "run") == weights(whole)
+
+
+def test_a_run_told_to_end_keeps_its_last_step(whole, tmp_path):
+    told = run(tmp_path, partial(killed_at, 3, signal=signal.SIGTERM), checkpoint_minutes=60)
+    assert not told.finished and told.pictures == 4 * BLOCK
+    assert run(tmp_path).finished
+    assert weights(tmp_path) == weights(whole)
+
+
+def test_two_processes_learn_one_network(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from tiny_face import tiny_face\n"
+        "from training_stub import generate, tiny_config\n"
+        "from mien.training.train import train\n"
+        f"config = tiny_config(Path({str(tmp_path / 'run')!r}), pictures={4 * BLOCK})\n"
+        "result = train(config, generate=generate, load=tiny_face)\n"
+        "total = sum(p.double().sum().item() for p in result.network.parameters())\n"
+        "print('END', result.pictures, repr(total))\n"
+    )
+    done = in_processes(["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"], str(script))
+    assert done.returncode == 0, done.stderr
+    ends = [line for line in done.stdout.splitlines() if line.startswith("END")]
+    assert len(ends) == 2 and ends[0] == ends[1]
+    assert int(ends[0].split()[1]) == 4 * BLOCK
+    state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)
+    assert (state["step"], state["position"]) == (2, 4)
+
+
+def test_the_network_learns(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    photos = []
+
+    def on_photos(network):
+        photos.append(network.training)
+        return {"photos_nme": 0.5}
+
+    config = tiny_config(tmp_path, pictures=60 * BLOCK)
+    ended = train(config, generate=generate, load=tiny_face, on_photos=on_photos)
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert ended.validation["total"] < 0.75 * run(tmp_path / "short", pictures=BLOCK).validation["total"]
+    assert ended.validation["landmarks"] < 0.15
+    assert ended.validation["photos_nme"] == 0.5 and photos == [False]
+    assert events.Scalars("validation/photos_nme")[0].step == 60 * BLOCK
+    network, settings = load_trained(tmp_path, tiny_face)
+    assert settings == read_config(tmp_path)
+    for name, value in ended.network.state_dict().items():
+        torch.testing.assert_close(network.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(tmp_path):
+    with pytest.raises(BadTraining, match=r"not finite at picture 24 .*last checkpoint is kept"):
+        run(tmp_path, partial(poisoned_at, 3), checkpoint_minutes=0)
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert state["position"] == 3
+    assert all(torch.isfinite(value.float()).all() for value in state["network"].values())
+
+
+def test_a_folder_of_another_run_is_refused_and_left_as_it_was(whole):
+    before = weights(whole)
+    with pytest.raises(BadTraining, match=r"config\.json: another run \(learning_rate 0\.002, not 0\.1\)"):
+        run(whole, learning_rate=0.1)
+    with pytest.raises(BadTraining, match=r"another run \(loss"):
+        run(whole, loss=LossWeights(rotation=0.0))
+    assert weights(whole) == before and read_config(whole)["learning_rate"] == 0.002
+
+
+def test_what_only_says_how_may_change(whole):
+    again = run(whole, checkpoint_minutes=1.0, validation_minutes=3.0)
+    assert again.finished and again.pictures == LAST * BLOCK
+
+
+def test_a_damaged_checkpoint_is_an_error_not_a_new_start(whole, tmp_path):
+    for name in ("config.json", CHECKPOINT):
+        (tmp_path / name).write_bytes((whole / name).read_bytes())
+    settings = json.loads((tmp_path / "config.json").read_text()) | {"folder": str(tmp_path)}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    (tmp_path / CHECKPOINT).write_bytes((whole / CHECKPOINT).read_bytes()[:-5000])
+    with pytest.raises(BadTraining, match="damaged checkpoint"):
+        run(tmp_path)
+
+
+def test_settings_without_meaning_are_refused_before_anything_is_made(tmp_path):
+    for settings, message in [
+        ({"pictures": 0}, "pictures is 0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"precision": "fp8"}, "precision is 'fp8'"),
+        ({"batch_size": 12}, "give a multiple of 8"),
+        ({"backbone": "resnet5"}, "did you mean resnet"),
+        ({"generate": wrong_size}, r"uint8 of shape \(40, 48, 3\)"),
+    ]:
+        with pytest.raises(BadTraining, match=message):
+            run(tmp_path / "run", **settings)
+    with pytest.raises(BadTraining, match="size is 8 px"):
+        replace(tiny_config(tmp_path), recipe=type(tiny_config(tmp_path).recipe)(size=8))
+    assert not (tmp_path / "run").exists()
+
+
+def test_batches_are_the_blocks_of_the_stream(tmp_path):
+    recipe = tiny_config(tmp_path).recipe
+    dataset = BlockDataset(generate, tiny_face, recipe, seed=3, blocks=2)
+    first, second = dataset.batches(2, 4, 10, workers=0)
+    np.testing.assert_array_equal(second.images[BLOCK:], generate(tiny_face(), recipe, 3, 7).images)
+    assert first.images.shape == (2 * BLOCK, 48, 48, 3)
+    assert first.pictures.is_contiguous(memory_format=torch.channels_last)
+    code = generate(tiny_face(), recipe, 3, 2).codes
+    back = first.codes.to_code(48, "tiny/1").to_vector()[:BLOCK]
+    np.testing.assert_allclose(back, code.to_vector(), rtol=1e-4, atol=1e-4)
