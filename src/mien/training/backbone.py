@@ -21,11 +21,6 @@ _NORM_EPS = 1e-2
 """Of batch norms. Channels that are hardly ever active have running variances of 1e-8: with the usual 1e-5 a
 picture that wakes some of them is amplified a hundredfold, layer after layer."""
 
-_NORM_EPS = 1e-2
-"""Added to variances by batch norms. A channel that is silent but for one picture in a thousand has next to no
-variance on the average, and timm's 1e-5 multiplies that picture by hundreds, layer after layer, once the
-averages are in use: codes of 10³ standard deviations were seen."""
-
 
 def create_backbone(name: str) -> nn.Module:
     """A timm model without its classifier: (N, 3, S, S) pictures to (N, F) pooled features.
