@@ -11,8 +11,8 @@ from mien.synthesis import BLOCK, Recipe, generate, picture
 from mien.synthesis.codes import landmarks_in_crops, random_codes, random_light, seen_in_crops
 from mien.synthesis.expressions import EMOTIONS, KINDS, random_expressions
 from mien.synthesis.textures import grain, strands, surfaces
-from mien.synthesis.world import World
-from mien.synthesis.world_kernel import lay_over
+from mien.synthesis.world import SMALLEST_FACE_PX, World, _softened
+from mien.synthesis.world_kernel import develop, lay_over
 from tiny_face import tiny_face
 
 MANY = 4000
@@ -140,6 +140,40 @@ def test_laying_over_is_a_weighted_mean(rng):
     exact = image + (colour.astype(float) - image) * alpha[..., None] / 255 * 100 / 256
     lay_over(image, colour, alpha, 100)
     assert np.abs(image - exact).max() <= 0.5 + 1e-9
+
+
+def test_laying_over_changes_a_piece_of_a_picture(rng):
+    image = rng.integers(0, 256, (9, 7, 3)).astype(np.uint8)
+    before = image.copy()
+    lay_over(image[2:5, 1:4], np.broadcast_to(np.uint8(7), (3, 3, 3)), np.full((3, 3), 255, np.uint8), 256)
+    assert (image[2:5, 1:4] == 7).all()
+    image[2:5, 1:4] = before[2:5, 1:4]
+    assert (image == before).all()
+
+
+def test_developing_is_curve_and_grain(rng):
+    image = rng.integers(0, 256, (9, 7, 3)).astype(np.uint8)
+    curve = rng.integers(0, 256, (256, 3)).astype(np.uint8)
+    noise = rng.integers(-127, 128, (20, 20, 3)).astype(np.int8)[3:12, 5:12]
+    toned = np.stack([curve[image[..., c], c] for c in range(3)], -1).astype(float)
+    assert (develop(image, curve, noise, 0) == toned).all()
+    grainy = np.clip(toned + noise * (77 / 256), 0, 255)
+    assert np.abs(develop(image, curve, noise, 77) - grainy).max() <= 0.5
+
+
+@pytest.mark.parametrize("sigma_px", [0.9, 1.3, 2.0, 3.1, 4.4])
+def test_softening_spreads_a_point_by_the_asked_deviation(sigma_px):
+    points = np.zeros((64, 64), np.float32)
+    points[32, 32] = 1
+    spread = _softened(points, sigma_px)
+    assert_allclose(spread.sum(), 1, rtol=1e-4)
+    variance = (spread.sum(0) * (np.arange(64) - 32) ** 2).sum()
+    assert_allclose(np.sqrt(variance), sigma_px, rtol=0.12)
+
+
+def test_pictures_may_be_smaller_than_the_smallest_face():
+    block = generate(tiny_face(), Recipe(size=SMALLEST_FACE_PX), 0, 0)
+    assert block.images.shape == (BLOCK, SMALLEST_FACE_PX, SMALLEST_FACE_PX, 3)
 
 
 def test_the_world_leaves_most_of_the_face_and_changes_most_pictures(rng):

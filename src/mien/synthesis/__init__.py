@@ -16,6 +16,8 @@ from mien.morphable import MorphableModel
 BLOCK = 64
 """Pictures of a block."""
 
+_AT_ONCE = 16  # pictures that are rendered together: what they need stays in the cache
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -82,10 +84,15 @@ def picture(model: MorphableModel, recipe: Recipe, codes: FaceCode, rng: np.rand
         **{name: np.asarray(getattr(seen, name), np.float32) for name in seen.layout.shapes}, model=seen.model
     )
     world = World(rng, exact_px, size) if recipe.world else None
-    background = world.backgrounds() if world else None
     samples = 2 if size < 160 else 1
-    drawn = render(model, seen, (size, size), detail=False, supersample=samples, background=background)
-    images = drawn.image_uint8
+    images = np.empty((len(exact_px), size, size, 3), np.uint8)
+    for first in range(0, len(images), _AT_ONCE):
+        some = slice(first, first + _AT_ONCE)
+        background = world.backgrounds(len(images[some])) if world else None
+        drawn = render(
+            model, seen[some], (size, size), detail=False, supersample=samples, background=background
+        )
+        images[some] = drawn.image_uint8
     if world:
         images, landmarks_px = world.photographed(images, landmarks_px)
     return Pictures(images, landmarks_px.astype(np.float32), seen)

@@ -22,7 +22,7 @@ def surfaces() -> np.ndarray:
 
 @cache
 def strands() -> np.ndarray:
-    """(8, SIDE, SIDE) uint8 around 128: streaks from top to bottom, as of hair."""
+    """(8, SIDE, SIDE) uint8 around 128: streaks that fall from the middle of the top, as hair does."""
     rng = np.random.default_rng(9)
     pictures = []
     for length in (30, 50, 80, 120) * 2:
@@ -30,8 +30,18 @@ def strands() -> np.ndarray:
         streaks = cv2.GaussianBlur(noise, (0, 0), sigmaX=rng.uniform(0.7, 1.6), sigmaY=length / 3)
         waves = cv2.GaussianBlur(noise[::-1], (0, 0), sigmaX=9, sigmaY=14)
         mixed = streaks / streaks.std() * 28 + waves / waves.std() * 26
-        pictures.append(np.clip(128 + mixed, 0, 255).astype(np.uint8))
+        pictures.append(_fallen(rng, np.clip(128 + mixed, 0, 255).astype(np.uint8)))
     return np.stack(pictures)
+
+
+def _fallen(rng: np.random.Generator, streaks: np.ndarray) -> np.ndarray:
+    """Vertical streaks bent to spread from the middle of the top, straighter further down; wavy at times."""
+    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32) + 0.5
+    aside, spread = x - SIDE / 2, rng.uniform(0.2, 0.5) * SIDE
+    wave = rng.exponential(2.5) * np.sin(y / rng.uniform(6, 18) + aside / 40)
+    # where on the crown a strand begins: below it, all lie side by side
+    root = SIDE / 2 + aside * (1 + spread / (y + 0.1 * SIDE)) + wave
+    return cv2.remap(streaks, root, np.hypot(aside, y), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
 @cache

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from mien.synthesis.textures import COUNT, SIDE, grain, strands, surfaces
-from mien.synthesis.world_kernel import lay_over
+from mien.synthesis.world_kernel import develop, lay_over
 
 UPPER_OVAL = (454, 356, 389, 251, 284, 332, 297, 338, 10, 109, 67, 103, 54, 21, 162, 127, 234)
 """MediaPipe's face oval from the subject's left ear over the hairline to the right."""
@@ -20,6 +20,8 @@ HAIR, GLASSES, HAND, THING = 0.7, 0.2, 0.1, 0.06
 
 LOW_RESOLUTION, SMALLEST_FACE_PX = 0.35, 24
 """Share of pictures of small faces, and the smallest width of a face in its own photograph's pixels."""
+
+_IDENTITY = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
 
 _SHIFT = 4
 """Fractional bits of OpenCV's drawing coordinates."""
@@ -37,9 +39,9 @@ class World:
     def __init__(self, rng: np.random.Generator, landmarks_px: np.ndarray, size: int) -> None:
         self.rng, self.landmarks_px, self.size = rng, landmarks_px, size
 
-    def backgrounds(self) -> np.ndarray:
-        """(N, S, S, 3) float32, sRGB in [0, 1]."""
-        return np.stack([self._cloth() for _ in self.landmarks_px]) * np.float32(1 / 255)
+    def backgrounds(self, count: int) -> np.ndarray:
+        """(count, S, S, 3) float32, sRGB in [0, 1]: of the next faces."""
+        return np.stack([self._cloth() for _ in range(count)]) * np.float32(1 / 255)
 
     def photographed(self, images: np.ndarray, landmarks_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The pictures with what is before the face, through a camera; landmarks as they are then detected.
@@ -101,18 +103,24 @@ class World:
             [inner[:1] + ends[0][:1], inner, inner[-1:] + ends[0][1:], outer[-1:] + ends[0][1:], outer[::-1],
              outer[:1] + ends[0][:1]]
         )  # fmt: skip
-        alpha = self._filled(outline, soft_px=0.3 + 0.03 * face * rng.random())
-        if rng.random() < 0.12:
-            texture = self._cloth()
-        else:
-            streaks = strands()[rng.integers(len(strands()))]
-            x, y = rng.integers(0, SIDE // 2, 2)
-            side = int(rng.integers(SIDE // 4, SIDE // 2))
-            streaks = cv2.resize(streaks[y : y + side, x : x + side], (self.size, self.size))
-            light = rng.uniform(0.4, 1.6) * (np.arange(256)[:, None] / 128) ** 1.5
-            colours = np.clip(light * self._hair_colour(), 0, 255).astype(np.uint8)
-            texture = cv2.LUT(cv2.merge([streaks] * 3), colours[None])
-        lay_over(image, texture, alpha, 256)
+        soft_px = 0.3 + 0.03 * face * rng.random()
+        texture = self._cloth() if rng.random() < 0.12 else self._strands(eyes - 1.1 * down, face)
+        self._lay(image, outline, texture, soft_px)
+
+    def _strands(self, crown: np.ndarray, face: float) -> np.ndarray:
+        """(S, S, 3) uint8 hair that falls from a crown (2,) over a head with a face of that length."""
+        rng = self.rng
+        streaks = strands()[rng.integers(len(strands()))]
+        light = rng.uniform(0.4, 1.6) * (np.arange(256)[:, None] / 128) ** 1.5
+        colours = np.clip(light * self._hair_colour(), 0, 255).astype(np.uint8)
+        scale = SIDE / (rng.uniform(2.8, 4.5) * face)
+        parting = crown + rng.normal(size=2) * [0.35 * face, 0.05 * face]
+        turn = scale * np.array([[rng.choice([-1.0, 1.0]), rng.normal() * 0.1], [0.0, 1.0]])
+        place = np.concatenate([turn, ([[SIDE / 2], [0.0]] - turn @ parting[:, None])], axis=1)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        size = self.size, self.size
+        fallen = cv2.warpAffine(streaks, place, size, flags=flags, borderMode=cv2.BORDER_REFLECT)
+        return cv2.LUT(cv2.merge([fallen] * 3), colours[None])
 
     def _hair_colour(self) -> np.ndarray:
         """(3,) float32: black to blond, red and grey."""
@@ -148,13 +156,11 @@ class World:
             for eye, n in zip(eyes, narrow, strict=True)
         ]
         for lens in lenses:
-            tint = np.broadcast_to(lens_colour.astype(np.uint8), image.shape)
-            lay_over(image, tint, self._filled(lens, 0.3), int(256 * opacity))
+            self._lay(image, lens, lens_colour.astype(np.uint8), 0.3, opacity)
             if rng.random() < 0.3:
                 middle = lens.mean(0)
                 spot = middle + (lens - middle) * rng.uniform(0.1, 0.5, 2) + rng.normal(size=2) * unit * 0.3
-                white = np.broadcast_to(np.uint8(250), image.shape)
-                lay_over(image, white, self._filled(spot, 1.0), int(256 * rng.uniform(0.2, 0.9)))
+                self._lay(image, spot, np.uint8(250), 1.0, rng.uniform(0.2, 0.9))
         thickness = max(1, round(unit * rng.uniform(0.04, 0.22)))
         colour = tuple(map(int, rng.uniform(0, 255, 3) * (0.25 if rng.random() < 0.7 else 1.0)))
         right, left = lenses
@@ -168,11 +174,10 @@ class World:
             for lens, ear, sign in ((right, 127, -1), (left, 356, 1))
         ]
         for start, end in lines:
-            cv2.line(image, _fixed(start), _fixed(end), colour, thickness, cv2.LINE_AA, _SHIFT)
+            _line(image, start, end, colour, thickness)
         if rng.random() < 0.85:
-            outline = [_fixed(np.round(lens, 3)) for lens in lenses]
-            cv2.polylines(image, [np.array(o).reshape(-1, 2) for o in outline], True, colour, thickness,
-                          cv2.LINE_AA, _SHIFT)  # fmt: skip
+            outlines = [_fixed(lens) for lens in lenses]
+            cv2.polylines(image, outlines, True, colour, thickness, cv2.LINE_AA, _SHIFT)
 
     def _hand(self, image: np.ndarray, points: np.ndarray) -> None:
         """Some fingers from the border to somewhere on the face, in the colour of the skin nearly."""
@@ -184,14 +189,26 @@ class World:
         aside = np.array([-way[1], way[0]])
         x, y = np.clip(points[rng.choice([50, 280, 205, 425])], 0, self.size - 1).astype(int)
         skin = image[y, x] * rng.uniform(0.6, 1.2) + rng.normal(size=3) * 10
-        for k in range(rng.integers(1, 5)):
-            thickness = max(2, round(unit * rng.uniform(0.75, 1.1)))
-            start = tip + aside * k * unit * 1.05 + way * unit * abs(k - 1.5) * 0.8
-            shade = tuple(float(c) for c in np.clip(skin * rng.uniform(0.85, 1.1), 0, 255))
-            end = start + way * self.size * 1.5 + aside * rng.normal() * unit
-            rim = tuple(0.7 * c for c in shade)
-            for colour, width in ((rim, thickness + 1), (shade, thickness)):
-                cv2.line(image, _fixed(start), _fixed(end), colour, width, cv2.LINE_AA, _SHIFT)
+        count, width = rng.integers(1, 5), unit * rng.uniform(0.75, 1.1)
+        tips = [tip + aside * k * width * 1.05 + way * unit * abs(k - 1.5) * 0.6 for k in range(count)]
+        knuckles = [t + way * unit * rng.uniform(3.0, 3.6) + aside * rng.normal() * 0.2 * unit for t in tips]
+        if count > 1:
+            sides = np.array([knuckles[0] - aside * width * 0.55, knuckles[-1] + aside * width * 0.55])
+            palm = np.concatenate([sides, sides[::-1] + way * unit * 4.5])
+            wrist, elbow = palm.mean(0), palm.mean(0) + way * 2 * self.size
+            arm = np.concatenate(
+                [wrist + aside * unit * [[-1.4], [1.4]], elbow + aside * unit * [[1.8], [-1.8]]]
+            )
+            for outline in (arm, palm):
+                self._lay(image, outline, np.clip(skin * 0.92, 0, 255).astype(np.uint8), 0.12 * unit)
+        # round: dark rims, a lighter middle; a nail
+        for shade, share in ((0.7, 1.1), (0.95, 0.95), (1.06, 0.45)):
+            colour = tuple(float(c) for c in np.clip(skin * shade, 0, 255))
+            for start, end in zip(tips, knuckles, strict=True):
+                _line(image, start, end, colour, width * share)
+        nail = tuple(float(c) for c in np.clip(skin * 1.1 + 22, 0, 255))
+        for start in tips if rng.random() < 0.6 else ():
+            _line(image, start - way * width * 0.1, start + way * width * 0.2, nail, width * 0.5)
 
     def _thing(self, image: np.ndarray) -> None:
         """A textured blob anywhere: a microphone, a cup, a mask, another head."""
@@ -200,7 +217,7 @@ class World:
         angle = np.sort(rng.uniform(0, 2 * np.pi, corners))
         radius = self.size * rng.uniform(0.06, 0.22) * rng.uniform(0.7, 1.3, corners)
         outline = centre + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
-        lay_over(image, self._cloth(), self._filled(outline, rng.uniform(0.3, 2)), 256)
+        self._lay(image, outline, self._cloth(), rng.uniform(0.3, 2))
 
     def _shoot(self, image: np.ndarray) -> tuple[np.ndarray, float]:
         """The picture through lens, sensor, processing and file; and the width of its real pixels."""
@@ -213,18 +230,19 @@ class World:
         scale = side / size
         chance = rng.random(6)
         if chance[0] < 0.35:
-            image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.6) * scale * size / 112 + 0.05))
+            image = _softened(image, rng.uniform(0.3, 1.6) * scale * size / 112 + 0.05)
         elif chance[0] < 0.42:
-            image = cv2.filter2D(image, -1, _motion(rng, max(3, int(rng.uniform(0.03, 0.09) * side))))
-        image = cv2.LUT(image, _tone(rng) if chance[1] < 0.7 else _identity())
+            # half the length twice: OpenCV's filter is fast to 11 pixels
+            line = _motion(rng, max(3, int(rng.uniform(0.015, 0.045) * side)))
+            image = cv2.filter2D(cv2.filter2D(image, -1, line), -1, line)
+        curve = _tone(rng) if chance[1] < 0.7 else _IDENTITY
         if chance[2] < 0.15:
-            image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=-1)
-        if chance[3] < 0.6:
-            x, y = rng.integers(0, 512 - side, 2)
-            strength = rng.exponential(0.12)
-            image = cv2.addWeighted(
-                image, 1.0, grain()[y : y + side, x : x + side], min(strength, 0.6), 0.0, dtype=cv2.CV_8U
-            )
+            grey = cv2.cvtColor(cv2.LUT(image, curve[None]), cv2.COLOR_RGB2GRAY)
+            image, curve = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), _IDENTITY
+        strength = min(rng.exponential(0.12), 0.6) if chance[3] < 0.6 else 0.0
+        if strength or curve is not _IDENTITY:
+            x, y = rng.integers(0, len(grain()) - side, 2)
+            image = develop(image, curve, grain()[y : y + side, x : x + side], int(256 * strength))
         if chance[4] < 0.4:
             quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 96))]
             image = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
@@ -233,22 +251,49 @@ class World:
             image = cv2.resize(image, (size, size), interpolation=way)
         return image, size / side
 
-    def _filled(self, outline: np.ndarray, soft_px: float) -> np.ndarray:
-        """(S, S) uint8 alpha of a polygon (M, 2), its edge blurred."""
-        mask = np.zeros((self.size, self.size), np.uint8)
-        cv2.fillPoly(mask, [np.array(_fixed(outline)).reshape(-1, 2)], 255, cv2.LINE_AA, _SHIFT)
+    def _lay(
+        self, image: np.ndarray, outline: np.ndarray, colour: np.ndarray, soft_px: float, opacity: float = 1.0
+    ) -> None:
+        """Lays a colour, or a picture (S, S, 3), over a polygon (M, 2) of the image, its edge blurred."""
+        margin = 2 + 3 * soft_px
+        left, top = np.clip(outline.min(0) - margin, 0, self.size).astype(int)
+        right, bottom = np.clip(np.ceil(outline.max(0) + margin), 0, self.size).astype(int)
+        if left >= right or top >= bottom:
+            return
+        box = np.s_[top:bottom, left:right]
+        mask = np.zeros((bottom - top, right - left), np.uint8)
+        cv2.fillPoly(mask, [_fixed(outline - [left, top])], 255, cv2.LINE_AA, _SHIFT)
         if soft_px > 0.4:
-            mask = cv2.GaussianBlur(mask, (0, 0), float(soft_px))
-        return mask
+            mask = _softened(mask, soft_px)
+        lay_over(image[box], np.broadcast_to(colour, image.shape)[box], mask, int(256 * opacity))
 
 
-def _fixed(points: np.ndarray) -> tuple:
+def _fixed(points: np.ndarray) -> np.ndarray:
     """Points in the fixed-point form that OpenCV draws with; its pixel centres are at whole numbers."""
-    whole = np.round((np.clip(points, -4000, 4000) - 0.5) * 2**_SHIFT).astype(np.int32)
-    return tuple(map(int, whole)) if whole.ndim == 1 else tuple(whole)
+    return np.rint((np.clip(points, -4000, 4000) - 0.5) * 2**_SHIFT).astype(np.int32)
+
+
+def _line(
+    image: np.ndarray, start: np.ndarray, end: np.ndarray, colour: tuple[float, ...], width: float
+) -> None:
+    """Draws a line with round ends, at least a pixel wide."""
+    first, last = _fixed(np.stack([start, end])).tolist()
+    cv2.line(image, first, last, colour, max(1, round(width)), cv2.LINE_AA, _SHIFT)
+
+
+def _softened(picture: np.ndarray, sigma_px: float) -> np.ndarray:
+    """A Gaussian blur; where it is wide, two box filters of nearly the same deviation, whatever its width."""
+    if sigma_px < 1.2:
+        return cv2.GaussianBlur(picture, (0, 0), float(sigma_px))
+    # a box of odd width w has the variance (w² - 1) / 12
+    width = np.sqrt(6 * sigma_px**2 + 1)
+    narrow = int((width - 1) // 2) * 2 + 1
+    wide = narrow if width - narrow < 1 else narrow + 2
+    return cv2.blur(cv2.blur(picture, (narrow, narrow)), (wide, wide))
 
 
 def _motion(rng: np.random.Generator, length: int) -> np.ndarray:
+    """(length, length) float32 filter: a line through the middle."""
     kernel = np.zeros((length, length), np.float32)
     angle, middle = rng.uniform(0, np.pi), (length - 1) / 2
     reach = np.array([np.cos(angle), np.sin(angle)]) * middle
@@ -257,15 +302,11 @@ def _motion(rng: np.random.Generator, length: int) -> np.ndarray:
     return kernel / kernel.sum()
 
 
-def _identity() -> np.ndarray:
-    return np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)[None]
-
-
 def _tone(rng: np.random.Generator) -> np.ndarray:
-    """(1, 256, 3) uint8 curve: white balance, exposure, contrast, gamma."""
+    """(256, 3) uint8 curve: white balance, exposure, contrast, gamma."""
     value = np.linspace(0, 1, 256)[:, None]
     gain = np.exp(rng.normal() * 0.12 + rng.normal(size=3) * 0.05)
     curve = np.clip(value * gain, 0, 1) ** np.exp(rng.normal() * 0.2)
     contrast = np.exp(rng.normal() * 0.15)
     lift = rng.normal() * 0.02
-    return np.clip(255 * ((curve - 0.5) * contrast + 0.5 + lift) + 0.5, 0, 255).astype(np.uint8)[None]
+    return np.clip(255 * ((curve - 0.5) * contrast + 0.5 + lift) + 0.5, 0, 255).astype(np.uint8)
