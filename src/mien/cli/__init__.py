@@ -31,12 +31,16 @@ _DESCRIPTION = """One photograph in, a 3D face out, as a short code whose number
 Examples:
   mien reconstruct photo.jpg           3D face, overlay picture and code, to mien-out
   mien reconstruct --help              what else it can do, by example
+  mien synthesize faces -n 1000        random labelled pictures of faces
+  mien train run                       an encoder from nothing, on such pictures (extra: train)
   mien models info anny                what the face model is made of, and its licence
   mien --version"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status; `--help` and wrong usage end the process as usual."""
+    # the fit's matrices are small: NumPy's further threads would only wait, and busily
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import tyro
 
     arguments = list(sys.argv[1:] if arguments is None else arguments)

@@ -56,8 +56,8 @@ class LossWeights:
     identity: float = 0.5
     expression: float = 1.0
     geometry: float = 0.5
-    albedo: float = 1.0
-    radiance: float = 5.0
+    albedo: float = 2.0
+    radiance: float = 25.0
     landmarks: float = 15.0
     rotation: float = 4.0
     place: float = 4.0
