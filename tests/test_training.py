@@ -89,6 +89,7 @@ def test_a_run_told_to_end_keeps_its_last_step(whole, tmp_path):
 def test_two_processes_learn_one_network(tmp_path):
     script = tmp_path / "two.py"
     script.write_text(
+        "import os\n"
         "from pathlib import Path\n"
         "from tiny_face import tiny_face\n"
         "from training_stub import generate, tiny_config\n"
@@ -96,13 +97,13 @@ def test_two_processes_learn_one_network(tmp_path):
         f"config = tiny_config(Path({str(tmp_path / 'run')!r}), pictures={4 * BLOCK})\n"
         "result = train(config, generate=generate, load=tiny_face)\n"
         "total = sum(p.double().sum().item() for p in result.network.parameters())\n"
-        "print('END', result.pictures, repr(total))\n"
+        f"end = Path({str(tmp_path)!r}) / ('end' + os.environ['RANK'])\n"
+        "end.write_text(f'{result.pictures} {total!r}')\n"
     )
     done = in_processes(["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"], str(script))
     assert done.returncode == 0, done.stderr
-    ends = [line for line in done.stdout.splitlines() if line.startswith("END")]
-    assert len(ends) == 2 and ends[0] == ends[1]
-    assert int(ends[0].split()[1]) == 4 * BLOCK
+    ends = [(tmp_path / f"end{rank}").read_text() for rank in (0, 1)]
+    assert ends[0] == ends[1] and int(ends[0].split()[0]) == 4 * BLOCK
     state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)
     assert (state["step"], state["position"]) == (2, 4)
 

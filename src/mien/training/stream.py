@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 import torch
 from torch import Tensor
@@ -122,4 +123,5 @@ def _start_worker(_: int) -> None:
     # whoever stops a whole group of processes shall let the trainer finish its step and write a checkpoint
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE_SECONDS))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    numba.set_num_threads(1)  # first, as its start sets torch's threads too
     torch.set_num_threads(1)

@@ -77,7 +77,6 @@ def train(
     from accelerate import Accelerator
 
     accelerator = Accelerator(mixed_precision=config.precision)
-    torch.set_num_threads(config.threads)  # after Accelerate, which takes all cores
     load = load or partial(load_model, config.model)
     generate = generate or _synthesis()
     model = load()
@@ -92,6 +91,7 @@ def train(
     average = RunningAverage(network, config.average)
 
     block = pictures_per_block(generate, model, config.recipe)
+    torch.set_num_threads(config.threads)  # only now: Accelerate and numba, when they start, take all cores
     if config.batch_size % block:
         raise BadTraining(
             f"batch_size is {config.batch_size}; give a multiple of {block}, the block's pictures"
