@@ -94,7 +94,7 @@ def _reconstruct_face(
         code = fit_face(model, detected.landmarks_px, image, focal_px=focal_px, start=code).code
     landmarks68_px = place_landmarks(
         LandmarkPoints.of(model.landmarks68, model.identity_mean),
-        model.vertices(code.identity, code.expression),
+        model.vertices(code.identity.astype(np.float32), code.expression.astype(np.float32)),
         code.rotation,
         code.translation,
         float(code.focal_px),

@@ -245,7 +245,8 @@ class World:
             image = develop(image, curve, grain()[y : y + side, x : x + side], int(256 * strength))
         if chance[4] < 0.4:
             quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 96))]
-            image = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+            file = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1]
+            image = cv2.cvtColor(cv2.imdecode(file, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
         if side != size:
             way = cv2.INTER_CUBIC if chance[5] < 0.5 else cv2.INTER_LINEAR
             image = cv2.resize(image, (size, size), interpolation=way)
