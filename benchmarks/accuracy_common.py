@@ -22,6 +22,7 @@ from mien.evaluation.report import Report
 from mien.evaluation.ways import WAYS, Estimate, estimate_by
 from mien.fit import Fitter
 from mien.fit.priors import measured_priors
+from mien.image import load_image
 from mien.model_files.packaged import read_model_file
 from mien.morphable import MorphableModel, load_model
 
@@ -64,6 +65,28 @@ def encoder(options: argparse.Namespace) -> Encoder | None:
 def estimate(options: argparse.Namespace, fitter: Fitter) -> Estimate:
     """The way to read a face that the options mean."""
     return estimate_by(options.way, fitter, encoder(options))
+
+
+def add_limit(parser: argparse.ArgumentParser) -> None:
+    """The option to measure fewer photographs."""
+    parser.add_argument("--limit", type=int, help="at most so many photographs of a folder, evenly chosen")
+
+
+def photos_and_detections(
+    folder: Path, options: argparse.Namespace
+) -> tuple[list[Path], Callable[[int], np.ndarray], Detections]:
+    """The photographs of a folder, how to load one by its number, and what the detector says of them."""
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if options.limit:
+        files = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, options.limit).astype(int))]
+    key = repr([(p.name, p.stat().st_size) for p in files])
+
+    def load(i: int) -> np.ndarray:
+        return load_image(files[i])
+
+    names = [p.name for p in files]
+    detections = detect_all(names, load, key, options.cache, progress(f"{folder.name}: detecting"))
+    return files, load, detections
 
 
 def heads_and_detections(

@@ -13,12 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from accuracy_common import SHARED, encoder, estimate, fitter, parser, progress, show, threads
-from mien.evaluation.detections import detect_all
+from accuracy_common import (
+    SHARED,
+    add_limit,
+    encoder,
+    estimate,
+    fitter,
+    parser,
+    photos_and_detections,
+    progress,
+    show,
+    threads,
+)
 from mien.evaluation.photos import STAGES, measure_photos, stage_times
 from mien.evaluation.report import Report
 from mien.fit import Fitter
-from mien.image import load_image
 
 TIMED = 41
 """Photographs of each folder on which the stages are timed; the first warms up and is not counted."""
@@ -48,16 +57,8 @@ def main() -> None:
 
 
 def _measure(fit: Fitter, folder: Path, options: argparse.Namespace) -> dict:
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    if options.limit:
-        files = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, options.limit).astype(int))]
-    key = repr([(p.name, p.stat().st_size) for p in files])
-
-    def load(i: int) -> np.ndarray:
-        return load_image(files[i])
-
     name = folder.name
-    detections = detect_all([p.name for p in files], load, key, options.cache, progress(f"{name}: detecting"))
+    files, load, detections = photos_and_detections(folder, options)
     found = np.flatnonzero(detections.found)
     timed = found[np.unique(np.linspace(0, len(found) - 1, TIMED).astype(int))]
     accuracy = measure_photos(
@@ -82,7 +83,7 @@ def _measure(fit: Fitter, folder: Path, options: argparse.Namespace) -> dict:
 def _options() -> argparse.Namespace:
     options = parser(__doc__)
     options.add_argument("folders", nargs="*", type=Path)
-    options.add_argument("--limit", type=int, help="at most so many photographs of a folder, evenly chosen")
+    add_limit(options)
     return options.parse_args()
 
 

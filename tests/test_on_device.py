@@ -211,12 +211,14 @@ def test_compression_is_libjpegs(rng, quality):
         assert np.abs(mine - theirs).mean() < 0.25 * loss + 0.3
 
 
-def test_a_camera_keeps_colour_and_states_the_width_of_its_pixels(rng):
-    flat = torch.full((300, 3, 56, 56), 100.0)
-    pictures, pixel = photograph(flat.clone(), Chance(rng, CPU))
+def test_a_camera_keeps_the_faces_brightness_and_states_the_width_of_its_pixels(rng):
+    flat, brightness = torch.full((300, 3, 56, 56), 100.0), torch.full((300,), 100.0)
+    flat[:, :, :28] = 180.0
+    pictures, pixel = photograph(flat, brightness, Chance(rng, CPU))
     assert_allclose((pixel > 1).float().mean(), 0.35, atol=0.09)
-    assert abs(float(pictures.mean()) - 100) < 6
-    assert float((pictures.mean((1, 2, 3)) - 100).abs().max()) > 15
+    behind, face = pictures[:, :, 3:20].mean((1, 2, 3)), pictures[:, :, -20:].mean((1, 2, 3))
+    assert float((face - 100).abs().max()) < 15
+    assert abs(float(behind.mean()) - 180) < 6 and float(behind.std()) > 8
 
 
 def grey_share(images):

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from mien.errors import BadTraining
+from mien.synthesis import Recipe
 from mien.training.checkpoint import CHECKPOINT, WEIGHTS
 from mien.training.config import read_config
 from mien.training.export import load_trained
@@ -136,6 +137,19 @@ def test_the_network_learns(tmp_path):
     assert settings == read_config(tmp_path)
     for name, value in ended.network.state_dict().items():
         torch.testing.assert_close(network.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_pictures_may_be_made_on_the_device_and_are_another_run(tmp_path, whole):
+    settings = {"recipe": Recipe(size=48), "batch_size": 4, "on_device": True}
+    results = [
+        train(tiny_config(tmp_path / name, pictures=n, **settings), load=tiny_face)
+        for name, n in (("part", 8), ("whole", 16))
+    ]
+    assert [result.pictures for result in results] == [8, 16]
+    assert np.isfinite(list(results[1].validation.values())).all()
+    assert weights(tmp_path / "part") != weights(tmp_path / "whole")
+    with pytest.raises(BadTraining, match="on_device False, not True"):
+        run(whole, on_device=True)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(tmp_path):

@@ -14,7 +14,7 @@ from mien.errors import BadTraining
 from mien.training.backbone import create_backbone
 from mien.training.checkpoint import save_checkpoint
 from mien.training.crop_code import CropCode, landmarks_in_crop, rotation_from_6d
-from mien.training.export import export_encoder
+from mien.training.export import export_encoder, load_trained
 from mien.training.network import EncoderNetwork, LandmarkBranch
 from tiny_face import tiny_code, tiny_face
 from training_stub import BACKBONE, BLOCK, Recipe, generate, tiny_config
@@ -123,6 +123,11 @@ def test_export_agrees_with_torch_and_the_run_time_reads_it(tmp_path, block, lan
     for count in (1, BLOCK):
         code = encoder(block.images[:count], block.landmarks_px[:count])
         np.testing.assert_allclose(code.to_vector(), expected.to_vector()[:count], rtol=1e-3, atol=1e-4)
+    again, settings = load_trained(file, tiny_face)
+    assert settings["backbone"] == BACKBONE
+    for name, value in again.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, network.state_dict()[name])
     facts = {prop.key: prop.value for prop in onnx.load(file).metadata_props}
     assert json.loads(facts["config"])["backbone"] == BACKBONE
     assert int(facts["identity"]) == 6 and len(facts["weights_sha256"]) == 64

@@ -69,4 +69,4 @@ def wrong_size(model: MorphableModel, recipe: Recipe, seed: int, block: int) -> 
 def tiny_config(folder: Path, **settings) -> TrainingConfig:
     """A run of a few seconds."""
     defaults = {"backbone": BACKBONE, "pictures": 64, "batch_size": 8, "validation_blocks": 1, "workers": 0}
-    return TrainingConfig(folder=folder, recipe=Recipe(), model="tiny", **(defaults | settings))
+    return TrainingConfig(folder=folder, **({"recipe": Recipe(), "model": "tiny"} | defaults | settings))

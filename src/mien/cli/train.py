@@ -30,12 +30,14 @@ class Train:
       mien train run                                       the preset `small`, a million pictures
       mien train run --photos portraits/                   also says how it does on photographs, as it goes
       mien train big --backbone resnet50 --precision bf16  any timm backbone
+      mien train more --start encoder.onnx                 from the weights of an earlier run
       accelerate launch -m mien train run                  on many GPUs or machines
       tensorboard --logdir run                             curves
 
-    The folder holds config.json, checkpoint.pt, weights.safetensors and TensorBoard's events. After an
-    interruption the same command goes on, and ends with the weights it would have had without. Then
-    `mien bootstrap` fits it to photographs and `mien export-encoder` makes the file that mien runs.
+    Where there is a GPU, the pictures are made on it too. The folder holds config.json, checkpoint.pt,
+    weights.safetensors and TensorBoard's events. After an interruption the same command goes on, and ends
+    with the weights it would have had without. Then `mien bootstrap` fits it to photographs and
+    `mien export-encoder` makes the file that mien runs.
 
     Needs the extra: pip install 'mien[train]'. Exit status: 0 done; 2 wrong usage; 4 settings or folder
     cannot be used, or the loss is not finite.
@@ -49,6 +51,8 @@ class Train:
     """Side of the crops in pixels."""
     pictures: Annotated[int, arg(metavar="N")] = 1_000_000
     """Pictures seen in all."""
+    start: Annotated[Path | None, arg(metavar="RUN")] = None
+    """Run or exported encoder with whose weights to begin; random weights if not given."""
     batch_size: Annotated[int, arg(metavar="N")] = 64
     """Pictures of a step, in each process; a multiple of 64."""
     learning_rate: float = 2e-3
@@ -69,6 +73,8 @@ class Train:
     def run(self) -> int:
         """Trains, or goes on."""
         _need_training()
+        import torch
+
         from mien.synthesis import Recipe
         from mien.training.config import TrainingConfig
         from mien.training.train import train
@@ -78,11 +84,13 @@ class Train:
             recipe=Recipe(size=self.size),
             backbone=self.backbone,
             landmarks=self.landmarks,
+            initial=self.start,
             pictures=self.pictures,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             seed=self.seed,
             precision=self.precision,
+            on_device=torch.cuda.is_available(),
             workers=self.workers,
             threads=self.threads,
         )
@@ -106,7 +114,7 @@ class Bootstrap:
     """Fit a trained encoder to photographs, without labels.
 
     Examples:
-      mien bootstrap portraits/ --start run -o run-real               three rounds
+      mien bootstrap portraits/ -o run-real                     three rounds, from the encoder that mien runs
       mien bootstrap 'portraits/**/*.jpg' --start run -o run-real --rounds 1
 
     In each round the network reads the photographs, random codes are drawn around what it read, and it trains
@@ -122,10 +130,10 @@ class Bootstrap:
         Annotated[tuple[str, ...], arg(metavar="PHOTOS...", help_behavior_hint="(at least one)")]
     ]
     """Photographs, folders or globs."""
-    start: Annotated[Path, arg(metavar="RUN")]
-    """Folder of the training run to begin with."""
     out: Annotated[Path, arg(aliases=("-o",), metavar="FOLDER")]
     """For the rounds: round1, round2, ... and the table."""
+    start: Annotated[Path | None, arg(metavar="RUN")] = None
+    """Run or exported encoder to begin with; the packaged encoder if not given."""
     rounds: Annotated[int, arg(metavar="N")] = 3
     """How many."""
     pictures: Annotated[int, arg(metavar="N")] = 200_000
@@ -144,13 +152,16 @@ class Bootstrap:
             print(f"mien bootstrap: --rounds is {self.rounds}, must be 1 to {_MOST_ROUNDS}", file=sys.stderr)
             return Status.USAGE
         _need_training()
+        from mien import assets
+        from mien.encoder import PACKAGED
         from mien.evaluation.report import Report
         from mien.synthesis import Recipe
         from mien.training.bootstrap import bootstrap
         from mien.training.config import TrainingConfig, read_config
         from mien.training.losses import LossWeights
 
-        before = read_config(self.start)
+        start = self.start or assets.path(PACKAGED)
+        before = read_config(start)
         config = TrainingConfig(
             folder=self.out,
             recipe=Recipe(**before["recipe"]),
@@ -164,7 +175,7 @@ class Bootstrap:
             loss=LossWeights(**before["loss"]),
         )
         crops = _crops(self.inputs, config.size)
-        stages = bootstrap(config, self.start, crops, rounds=self.rounds, deviation=self.deviation)
+        stages = bootstrap(config, start, crops, rounds=self.rounds, deviation=self.deviation)
         held = int(crops.held_out.sum())
         report = Report(
             f"the network alone on {held} photographs held out of {len(crops.names)}",

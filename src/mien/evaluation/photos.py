@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from mien.camera import Camera, project, to_camera
+from mien.camera import Camera, project, rotation_matrix, to_camera
 from mien.crop_camera import encode_face
 from mien.encoder import Encoder
 from mien.evaluation.detections import Detections
@@ -36,14 +36,16 @@ class PhotoAccuracy:
             distance of the outer eye corners. The 68: the model's iBUG points against the detector's at
             `mien.landmarks.MEDIAPIPE68`.
         rmse: (N,) root mean square difference of sRGB inside the face mask; of luminance if grey.
-        identity: (N, K) fitted coefficients.
+        expression: (N, E) coefficients.
+        yaw_degrees: (N,) by which the head turns, to either side.
         grey: (N,) bool.
     """
 
     nme478: np.ndarray
     nme68: np.ndarray
     rmse: np.ndarray
-    identity: np.ndarray
+    expression: np.ndarray
+    yaw_degrees: np.ndarray
     grey: np.ndarray
 
 
@@ -65,7 +67,7 @@ def measure_photos(
     """
     points478 = LandmarkPoints.of(model.landmarks478, model.identity_mean, sliding=False)
     points68 = LandmarkPoints.of(model.landmarks68, model.identity_mean)
-    columns: dict[str, list] = {name: [] for name in ("nme478", "nme68", "rmse", "identity", "grey")}
+    columns: dict[str, list] = {f.name: [] for f in fields(PhotoAccuracy)}
     for i in progress(np.flatnonzero(detections.found)):
         image = load(i)
         target = detections.landmarks_px[i]
@@ -75,8 +77,15 @@ def measure_photos(
         columns["nme68"].append(landmark_error(model, code, points68, principal, target[MEDIAPIPE68], target))
         columns["grey"].append(bool(np.ptp(image, axis=-1).max() < 0.02))
         columns["rmse"].append(photometric_error(model, code, image, columns["grey"][-1]))
-        columns["identity"].append(code.identity)
+        columns["expression"].append(code.expression)
+        columns["yaw_degrees"].append(yaw_degrees(code))
     return PhotoAccuracy(**{name: np.array(values) for name, values in columns.items()})
+
+
+def yaw_degrees(code: FaceCode) -> float:
+    """By how much a head turns away from straight ahead, to either side, in degrees."""
+    forward = rotation_matrix(code.rotation)[:, 2]
+    return float(abs(np.degrees(np.arctan2(forward[0], forward[2]))))
 
 
 def landmark_error(

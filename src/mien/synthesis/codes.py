@@ -57,14 +57,19 @@ def random_codes(model: MorphableModel, rng: np.random.Generator, count: int) ->
 
 
 def random_light(rng: np.random.Generator, count: int, model_name: str) -> np.ndarray:
-    """(count, 9, 3): light as measured on photographs, or one to three coloured lamps and fill."""
+    """(count, 9, 3): light as measured on photographs, or one to three coloured lamps and fill.
+
+    Exposure and white balance are the light's: a picture cannot tell them apart.
+    """
     prior = measured_priors(model_name)[1].light
     measured = rng.multivariate_normal(prior.mean.reshape(-1), prior.covariance, count, method="cholesky")
     light = np.where(rng.random((count, 1, 1)) < 0.6, measured.reshape(count, 9, 3), _lamps(rng, count))
     # exposure: the mean light stays between deep shade and a bright day
     level = light[:, 0].mean(-1) * 0.282095
     wanted = np.clip(level, 0.2, 1.5)
-    return np.where(level > 0.05, wanted / np.maximum(level, 0.05), 1.0)[:, None, None] * light
+    gain = np.where(level > 0.05, wanted / np.maximum(level, 0.05), 1.0)[:, None]
+    gain = gain * np.exp(0.25 + rng.normal(size=(count, 1)) * 0.3 + rng.normal(size=(count, 3)) * 0.08)
+    return gain[:, None] * light
 
 
 def _lamps(rng: np.random.Generator, count: int) -> np.ndarray:

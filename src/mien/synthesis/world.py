@@ -52,8 +52,10 @@ class World:
         """
         pictures, seen = np.empty_like(images), landmarks_px.copy()
         for i, image in enumerate(images):
+            x, y = np.clip(self.landmarks_px[i], 0, self.size - 1).astype(int).T
+            brightness = float(image[y, x].mean()) / 255
             self._dress(image, self.landmarks_px[i])
-            pictures[i], pixel = self._shoot(image)
+            pictures[i], pixel = self._shoot(image, brightness)
             seen[i] += self.rng.normal(size=(478, 2)) * 0.15 * (pixel - 1)
         return pictures, seen
 
@@ -219,8 +221,11 @@ class World:
         outline = centre + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
         self._lay(image, outline, self._cloth(), rng.uniform(0.3, 2))
 
-    def _shoot(self, image: np.ndarray) -> tuple[np.ndarray, float]:
-        """The picture through lens, sensor, processing and file; and the width of its real pixels."""
+    def _shoot(self, image: np.ndarray, brightness: float) -> tuple[np.ndarray, float]:
+        """The picture through lens, sensor, processing and file; and the width of its real pixels.
+
+        `brightness` is the mean of the face in [0, 1]: it stays, so that the light in the code stays true.
+        """
         rng, size = self.rng, self.size
         side = size
         if rng.random() < LOW_RESOLUTION:
@@ -235,7 +240,7 @@ class World:
             # half the length twice: OpenCV's filter is fast to 11 pixels
             line = _motion(rng, max(3, int(rng.uniform(0.015, 0.045) * side)))
             image = cv2.filter2D(cv2.filter2D(image, -1, line), -1, line)
-        curve = _tone(rng) if chance[1] < 0.7 else _IDENTITY
+        curve = _tone(rng, brightness) if chance[1] < 0.7 else _IDENTITY
         if chance[2] < 0.15:
             grey = cv2.cvtColor(cv2.LUT(image, curve[None]), cv2.COLOR_RGB2GRAY)
             image, curve = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), _IDENTITY
@@ -303,11 +308,10 @@ def _motion(rng: np.random.Generator, length: int) -> np.ndarray:
     return kernel / kernel.sum()
 
 
-def _tone(rng: np.random.Generator) -> np.ndarray:
-    """(256, 3) uint8 curve: white balance, exposure, contrast, gamma."""
-    value = np.linspace(0, 1, 256)[:, None]
-    gain = np.exp(rng.normal() * 0.12 + rng.normal(size=3) * 0.05)
-    curve = np.clip(value * gain, 0, 1) ** np.exp(rng.normal() * 0.2)
-    contrast = np.exp(rng.normal() * 0.15)
-    lift = rng.normal() * 0.02
-    return np.clip(255 * ((curve - 0.5) * contrast + 0.5 + lift) + 0.5, 0, 255).astype(np.uint8)
+def _tone(rng: np.random.Generator, pivot: float) -> np.ndarray:
+    """(256, 3) uint8 curve: gamma and contrast, which leave the pivot as it is; exposure is the light's."""
+    value = np.linspace(0, 1, 256)
+    pivot = max(pivot, 0.05)
+    curve = pivot * (value / pivot) ** np.exp(rng.normal() * 0.15)
+    curve = (curve - pivot) * np.exp(rng.normal() * 0.12) + pivot + rng.normal() * 0.01
+    return np.repeat(np.clip(255 * curve + 0.5, 0, 255).astype(np.uint8)[:, None], 3, axis=1)

@@ -195,7 +195,7 @@ def bootstrap(
 
     Args:
         config: of one round; its `initial` is replaced.
-        start: folder of the training run to begin with.
+        start: folder of the training run, or exported encoder, to begin with.
         crops: of photographs; those held out are only measured on.
         rounds: how many.
         deviation: as in `Resampled`.

@@ -8,6 +8,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save
 from torch import nn
@@ -16,6 +17,11 @@ from mien.errors import BadTraining
 from mien.files import write_whole
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
+EXPORTED = ".onnx"
+"""How the file of an exported encoder ends, which holds its run's settings and weights too."""
+
+HALF = ".half"
+"""What the name of a weight kept in 16 bits ends in."""
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], average: nn.Module) -> None:
@@ -57,18 +63,48 @@ def load_checkpoint(folder: Path, what: dict[str, Any]) -> dict[str, Any] | None
     return state
 
 
-def load_weights(network: nn.Module, folder: Path) -> None:
-    """Puts the averaged weights of the run in `folder` into a network.
+def load_weights(network: nn.Module, source: Path) -> None:
+    """Puts averaged weights into a network.
+
+    Args:
+        network: of the weights' kind.
+        source: folder of a run, or an exported encoder.
 
     Raises:
         BadTraining: there are none, they are damaged, or of another network.
     """
-    path = folder / WEIGHTS
+    path = source if source.suffix == EXPORTED else source / WEIGHTS
     try:
-        network.load_state_dict(load_file(path))
+        weights = _weights_in(path) if path == source else load_file(path)
+        # an exported encoder does not say how many batches its norms have seen, and nobody asks
+        counters = {name: value for name, value in network.state_dict().items() if value.dtype == torch.long}
+        network.load_state_dict(counters | weights)
     except Exception as error:
         reason = str(error).splitlines()[0]
         raise BadTraining(f"{path}: not the weights of this network ({reason}); train it first") from error
+
+
+def _weights_in(path: Path) -> dict[str, torch.Tensor]:
+    """The weights of an exported encoder by their names in the network, float32."""
+    import onnx
+
+    graph = onnx.load(path).graph
+    arrays = {
+        part.name.removesuffix(HALF): onnx.numpy_helper.to_array(part).astype(np.float32)
+        for part in graph.initializer
+    }
+    # equal weights are stored once
+    arrays |= {
+        node.output[0]: arrays[node.input[0]]
+        for node in graph.node
+        if node.op_type == "Identity" and node.input[0] in arrays
+    }
+    prefix = "network."
+    return {
+        name.removeprefix(prefix): torch.from_numpy(array)
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 class RunningAverage:

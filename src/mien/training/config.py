@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from mien.errors import BadTraining
 from mien.files import write_whole
+from mien.training.checkpoint import EXPORTED
 from mien.training.losses import LossWeights
 
 PRESETS: dict[str, str] = {
@@ -33,7 +34,8 @@ class TrainingConfig:
         backbone: a preset's name, or any of timm's.
         landmarks: whether the network reads landmarks besides the picture.
         model: name of the packaged morphable model.
-        initial: folder of the run whose averaged weights this one starts from; random weights if None.
+        initial: folder of the run, or exported encoder, whose averaged weights this one starts from; random
+            weights if None.
         pictures: how many are seen in all, over all processes.
         batch_size: pictures of one step of one process; a multiple of the generator's block.
         learning_rate: highest one, of AdamW.
@@ -44,6 +46,8 @@ class TrainingConfig:
         loss: weights of the loss's terms.
         seed: of weights and pictures.
         precision: "bf16" for mixed precision.
+        on_device: whether the pictures are made on the training device, a batch at a time, by
+            `mien.synthesis.on_device`: for GPUs. Its pictures are others than the processor's.
         validation_blocks: how many held-out blocks of pictures are judged.
         workers: processes that make pictures, for each training process; 0 makes them in the process itself.
         threads: of torch, for each process.
@@ -66,6 +70,7 @@ class TrainingConfig:
     loss: LossWeights = field(default_factory=LossWeights)
     seed: int = 0
     precision: Literal["no", "bf16"] = "no"
+    on_device: bool = False
     validation_blocks: int = 8
     workers: int = 1
     threads: int = 1
@@ -126,16 +131,32 @@ class TrainingConfig:
         write_whole(path, json.dumps(self.as_json(), indent=2).encode())
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The settings of the run in a folder, as `TrainingConfig.as_json` gives them.
+def read_config(source: Path) -> dict[str, Any]:
+    """The settings of the run in a folder or of an exported encoder, as `TrainingConfig.as_json` gives them.
 
     Raises:
-        BadTraining: the folder holds no run, or the file is damaged.
+        BadTraining: there is no run, or the file is damaged.
     """
-    path = Path(folder) / "config.json"
+    path = Path(source)
     try:
+        if path.suffix == EXPORTED:
+            return _settings_in(path)
+        path = path / "config.json"
         return json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise BadTraining(
-            f"{path}: no training run's settings ({error}); name the folder of a run"
+            f"{path}: no training run's settings ({error}); name the folder of a run, or an exported encoder"
         ) from error
+
+
+def _settings_in(path: Path) -> dict[str, Any]:
+    """The settings that an exported encoder carries."""
+    import onnx
+
+    try:
+        facts = {fact.key: fact.value for fact in onnx.load(path).metadata_props}
+        return json.loads(facts["config"])
+    except OSError:
+        raise
+    except Exception as error:  # protobuf's and ONNX's own have no common class
+        raise ValueError(f"no encoder of mien's: {error}") from error

@@ -28,6 +28,6 @@ class DeviceStream:
         landmarks = landmarks_in_crop(made.landmarks_px, size)
         return Batch(made.images, landmarks, CropCode.from_code(made.codes, size))
 
-    def batches(self, first: int, stride: int, end: int) -> Iterator[Batch]:
-        """Batches first, first + stride, ... below end, each made when it is asked for."""
+    def batches(self, first: int, stride: int, end: int, workers: int = 0) -> Iterator[Batch]:
+        """Batches first, first + stride, ... below end, each made when it is asked for, without workers."""
         return (self[number] for number in range(first, end, stride))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mien.errors import BadTraining
 from mien.files import write_whole
 from mien.morphable import MorphableModel, load_model
-from mien.training.checkpoint import WEIGHTS, load_weights
+from mien.training.checkpoint import HALF, WEIGHTS, load_weights
 from mien.training.config import PRESETS, read_config
 from mien.training.crop_code import landmarks_in_crop
 from mien.training.network import EncoderNetwork
@@ -45,22 +45,23 @@ class ExportReport:
 
 
 def load_trained(
-    folder: Path, load: Callable[[], MorphableModel] | None = None
+    source: Path, load: Callable[[], MorphableModel] | None = None
 ) -> tuple[EncoderNetwork, dict[str, Any]]:
     """The averaged network of a run, in evaluation mode on the CPU, and the run's settings.
 
     Args:
-        folder: of the run; its last checkpoint counts, finished or not.
+        source: folder of the run, of which the last checkpoint counts, finished or not; or the file that
+            `export_encoder` made of it.
         load: makes the morphable model; that of the settings if not given.
 
     Raises:
-        BadTraining: the folder holds no run, or no weights yet.
+        BadTraining: there is no run, or no weights yet.
     """
-    config = read_config(folder)
+    config = read_config(source)
     model = (load or partial(load_model, config["model"]))()
     backbone = PRESETS.get(config["backbone"], config["backbone"])
     network = EncoderNetwork(model, backbone, config["landmarks"])
-    load_weights(network, Path(folder))
+    load_weights(network, Path(source))
     return network.eval(), config
 
 
@@ -152,6 +153,10 @@ def _to_onnx(module: nn.Module, given: dict[str, np.ndarray], facts: dict[str, A
             output_names=list(OUTPUTS),
             dynamic_axes={name: {0: "N"} for name in (*given, *OUTPUTS)},
             opset_version=_OPSET,
+            # weights keep their names and norms stay apart, so that training can go on from the file;
+            # ONNX Runtime folds them when it loads
+            training=torch.onnx.TrainingMode.PRESERVE,
+            do_constant_folding=False,
             dynamo=False,
         )
     file = onnx.load_from_string(stream.getvalue())
@@ -172,8 +177,8 @@ def _halve(graph: Any) -> None:
         if array.dtype != np.float32 or array.size < _LARGE or np.abs(array).max() > 6e4:
             continue
         name = weight.name
-        weight.CopyFrom(numpy_helper.from_array(array.astype(np.float16), f"{name}.half"))
-        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+        weight.CopyFrom(numpy_helper.from_array(array.astype(np.float16), name + HALF))
+        casts.append(helper.make_node("Cast", [name + HALF], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)

@@ -17,6 +17,7 @@ from mien.training.crop_code import CropCode, rotation_from_6d
 _PIXEL_MEAN, _PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _REST = 0.05  # coefficient of an expression that the network starts from
 _DIRECTIONS = 128  # of landmarks that are looked at
+_SOFT_PX = 2  # over which colours are averaged
 _DETECTOR_ERROR = 6e-4  # of each coordinate, on a mean face of unit size: 1 % of the distance of the eyes
 
 
@@ -43,8 +44,9 @@ class EncoderNetwork(nn.Module):
         # timm says the width of the pooled features by either name
         features = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
         self.landmarks = LandmarkBranch(model) if landmarks else None
+        self.colours = ColourBranch() if landmarks else None
         self.sizes = [layout.identity, layout.expression, layout.albedo, 6, 2, 1, 1, 27]
-        self.hidden = nn.Sequential(nn.Linear(features + (256 if landmarks else 0), 512), nn.SiLU())
+        self.hidden = nn.Sequential(nn.Linear(features + (512 if landmarks else 0), 512), nn.SiLU())
         self.heads = nn.Linear(512, sum(self.sizes))
         low, high = model.expression_bounds
         self.bounded = math.isfinite(low) and math.isfinite(high)
@@ -72,9 +74,10 @@ class EncoderNetwork(nn.Module):
             landmarks: (N, 478, 2) in half sides of the crop from its centre; not read by a network without
                 the branch.
         """
-        features = self.backbone((image - self.pixel_mean) / self.pixel_std)
+        image = (image - self.pixel_mean) / self.pixel_std
+        features = self.backbone(image)
         if self.landmarks is not None:
-            features = torch.cat([features, self.landmarks(landmarks)], dim=1)
+            features = torch.cat([features, self.landmarks(landmarks), self.colours(image, landmarks)], dim=1)
         numbers = self.heads(self.hidden(features)).float()
         identity, expression, albedo, turn, position, scale, distance, light = numbers.split(self.sizes, 1)
         if self.bounded:
@@ -120,6 +123,26 @@ class LandmarkBranch(nn.Module):
         numbers = torch.matmul((upright - self.mean).flatten(1), self.directions)
         place = [centre, 0.5 * torch.log(squared), torch.cat([cosine, sine], 1) / torch.sqrt(squared)]
         return self.layers(torch.cat([numbers, *place], 1))
+
+
+class ColourBranch(nn.Module):
+    """Colours of the skin at the landmarks to features: skin and light, read where they are seen.
+
+    A backbone's pooled features hardly tell which colour was where. Here each place of the face has its own
+    input: the face's mean colour, and what each place differs from it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(478 * 3 + 3, 256), nn.SiLU(), nn.Linear(256, 256), nn.SiLU())
+
+    def forward(self, image: Tensor, landmarks: Tensor) -> Tensor:
+        """(N, 3, S, S) normalised pictures and (N, 478, 2) landmarks in half sides to (N, 256) features."""
+        soft = nn.functional.avg_pool2d(image, _SOFT_PX)
+        places = landmarks[:, None]
+        seen = nn.functional.grid_sample(soft, places, padding_mode="border", align_corners=False)[:, :, 0]
+        mean = seen.mean(2)
+        return self.layers(torch.cat([mean, (seen - mean[..., None]).flatten(1)], dim=1))
 
 
 def _landmark_statistics(model: MorphableModel) -> tuple[np.ndarray, np.ndarray]:

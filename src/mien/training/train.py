@@ -24,8 +24,10 @@ from torch import Tensor, nn
 
 from mien.errors import BadTraining
 from mien.morphable import MorphableModel, load_model
+from mien.synthesis.on_device import DeviceGenerator
 from mien.training.checkpoint import RunningAverage, load_checkpoint, load_weights, save_checkpoint
 from mien.training.config import TrainingConfig
+from mien.training.device_stream import DeviceStream
 from mien.training.losses import Losses
 from mien.training.network import EncoderNetwork
 from mien.training.progress import Progress
@@ -65,7 +67,8 @@ def train(
 
     Args:
         config: of the run.
-        generate: makes a block of pictures; `mien.synthesis.generate` if not given. Must pickle.
+        generate: makes a block of pictures; `mien.synthesis.generate` if not given. Must pickle. Not asked
+            where `config.on_device`.
         load: makes the morphable model, in every process that needs it; that of `config.model` if not given.
         on_photos: judges the averaged network on photographs at each validation; its figures are logged.
 
@@ -78,7 +81,6 @@ def train(
 
     accelerator = Accelerator(mixed_precision=config.precision)
     load = load or partial(load_model, config.model)
-    generate = generate or _synthesis()
     model = load()
     torch.manual_seed(config.seed)
     network = EncoderNetwork(model, config.timm_name, config.landmarks)
@@ -90,17 +92,23 @@ def train(
     optimiser = _optimiser(network, config)
     average = RunningAverage(network, config.average)
 
-    block = pictures_per_block(generate, model, config.recipe)
+    if config.on_device:
+        block, per_batch = config.batch_size, 1
+        on_device = DeviceGenerator(model, config.recipe, accelerator.device, block)
+        dataset, held_out = DeviceStream(on_device, config.seed), DeviceStream(on_device, _VALIDATION_SEED)
+    else:
+        generate = generate or _synthesis()
+        block = pictures_per_block(generate, model, config.recipe)
+        per_batch = config.batch_size // block
+        if config.batch_size % block:
+            raise BadTraining(
+                f"batch_size is {config.batch_size}; give a multiple of {block}, the block's pictures"
+            )
+        dataset = BlockDataset(generate, load, config.recipe, config.seed, per_batch)
+        held_out = BlockDataset(generate, load, config.recipe, _VALIDATION_SEED, 1)
     torch.set_num_threads(config.threads)  # only now: Accelerate and numba, when they start, take all cores
-    if config.batch_size % block:
-        raise BadTraining(
-            f"batch_size is {config.batch_size}; give a multiple of {block}, the block's pictures"
-        )
-    per_batch = config.batch_size // block
     stride = per_batch * accelerator.num_processes
     total = math.ceil(config.pictures / (block * stride)) * stride
-    dataset = BlockDataset(generate, load, config.recipe, config.seed, per_batch)
-    held_out = BlockDataset(generate, load, config.recipe, _VALIDATION_SEED, 1)
 
     if accelerator.is_main_process:
         config.claim_folder()
@@ -179,7 +187,7 @@ def train(
 def validate(
     network: EncoderNetwork,
     losses: Losses,
-    held_out: BlockDataset,
+    held_out: BlockDataset | DeviceStream,
     config: TrainingConfig,
     on_photos: Callable[[EncoderNetwork], dict[str, float]] | None = None,
 ) -> dict[str, float]:

@@ -12,13 +12,15 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from mien.facecode import FaceCode
+from mien.facecode import ARKIT_NAMES, FaceCode
 from mien.morphable import MorphableModel
-from mien.render import render
+from mien.render import base_only, render
 from mien.synthesis import Pictures, Recipe
 from mien.synthesis.codes import random_codes
+from mien.synthesis.creases import crease_shades, random_depths
 from mien.synthesis.on_device.chance import Chance
 from mien.synthesis.on_device.crops import Crops
+from mien.synthesis.on_device.filters import sample
 from mien.synthesis.on_device.photograph import photograph
 from mien.synthesis.on_device.world import World
 
@@ -58,21 +60,28 @@ class DeviceGenerator:
         size, chance = self.recipe.size, Chance(rng, self.device)
         parts = {name: chance.tensor(getattr(codes, name)) for name in codes.layout.shapes}
         seen, landmarks_px = self._crops.seen(FaceCode(**parts, model=codes.model), chance, size)
-        world = World(chance, self._crops.landmarks_px(seen, size), size) if self.recipe.world else None
+        exact_px = self._crops.landmarks_px(seen, size)
+        world = World(chance, exact_px, size) if self.recipe.world else None
         samples = 2 if size < 160 else 1
+        albedo = base_only(self._model).albedo(seen.albedo)
+        if world and self.model.expression_names == ARKIT_NAMES:
+            depths = chance.tensor(random_depths(chance.rng, codes.expression))
+            albedo = albedo * torch.exp(-torch.tensordot(depths, self._shades, 1))
         drawn = render(
             self._model,
             seen,
             (size, size),
             detail=False,
             supersample=samples,
+            albedo=albedo,
             background=world.backgrounds() if world else None,
         )
         if world is None:
             return Pictures(drawn.image_uint8, landmarks_px, seen)
         planes = (255 * drawn.image).permute(0, 3, 1, 2).contiguous()
+        brightness = sample(planes, exact_px[:, None]).mean((1, 2, 3))
         world.dress(planes)
-        planes, pixel = photograph(planes, chance)
+        planes, pixel = photograph(planes, brightness, chance)
         landmarks_px += chance.noise(landmarks_px.shape) * 0.15 * (pixel - 1)[:, None, None]
         images = planes.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
         return Pictures(images, landmarks_px, seen)
@@ -80,6 +89,10 @@ class DeviceGenerator:
     @cached_property
     def _model(self) -> MorphableModel:
         return self.model.to(torch.empty(0, device=self.device))
+
+    @cached_property
+    def _shades(self) -> torch.Tensor:
+        return torch.from_numpy(crease_shades(self.model)).to(self.device)
 
     @cached_property
     def _crops(self) -> Crops:

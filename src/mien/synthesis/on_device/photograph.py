@@ -20,11 +20,12 @@ GREY = (0.299, 0.587, 0.114)
 """Weights of sRGB's channels in a grey picture (ITU-R BT.601)."""
 
 
-def photograph(planes: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
+def photograph(planes: Tensor, brightness: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
     """What a camera makes of pictures, another camera for each.
 
     Args:
         planes: (N, 3, S, S) sRGB in [0, 255].
+        brightness: (N,) mean of the face in [0, 255], which stays.
         chance: source of chance.
 
     Returns:
@@ -48,7 +49,7 @@ def photograph(planes: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
     if len(chosen):
         some = chance.numbers(chosen)
         planes[some] = _moved(planes[some], side[chosen], chance)
-    planes = _toned(planes, chance)
+    planes = _toned(planes, brightness, chance)
     grey = chance.tensor(chance.flags(0.15, count))[:, None, None, None]
     planes = torch.lerp(planes, torch.einsum("nchw,c->nhw", planes, planes.new_tensor(GREY))[:, None], grey)
     planes = _noisy(planes, chance).round_().clamp_(0, 255)
@@ -81,16 +82,16 @@ def _moved(planes: Tensor, side: np.ndarray, chance: Chance) -> Tensor:
     )
 
 
-def _toned(planes: Tensor, chance: Chance) -> Tensor:
-    """White balance, exposure, contrast and gamma of seven pictures in ten."""
+def _toned(planes: Tensor, brightness: Tensor, chance: Chance) -> Tensor:
+    """Gamma and contrast, around the face's brightness, of seven pictures in ten."""
     count, changed = len(planes), chance.tensor(chance.flags(0.7, len(planes)))
 
-    def random(deviation: float, channels: int = 1) -> Tensor:
-        return (chance.normal(count, channels) * deviation * changed[:, None])[..., None, None]
+    def random(deviation: float) -> Tensor:
+        return (chance.normal(count) * deviation * changed)[:, None, None, None]
 
-    gain = torch.exp(random(0.12) + random(0.05, 3)) / 255
-    curve = (planes * gain).clamp(0, 1) ** torch.exp(random(0.2))
-    return (255 * ((curve - 0.5) * torch.exp(random(0.15)) + 0.5 + random(0.02))).clamp(0, 255)
+    pivot = brightness.clamp_min(0.05 * 255)[:, None, None, None]
+    curve = pivot * (planes.clamp(0, 255) / pivot) ** torch.exp(random(0.15))
+    return ((curve - pivot) * torch.exp(random(0.12)) + pivot + 255 * random(0.01)).clamp(0, 255)
 
 
 def _noisy(planes: Tensor, chance: Chance) -> Tensor:
