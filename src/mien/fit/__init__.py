@@ -95,7 +95,10 @@ class Fitter:
         if start is not None and start.model != self.model.id:
             raise ValueError(f"the code to start from belongs to model {start.model}, not to {self.model.id}")
         points = np.asarray(landmarks_px, np.float64)[:, :2]
-        landmarks = LandmarkEvidence.of(self.landmarks, points, image_size, focal_px, self.landmark_priors)
+        expression = None if start is None else np.clip(start.expression, *self.landmarks.bounds)
+        landmarks = LandmarkEvidence.of(
+            self.landmarks, points, image_size, focal_px, self.landmark_priors, expression
+        )
         geometry = landmarks.start if start is None else Geometry.of(start, self.landmarks.bounds)
         saved = 0 if start is None else 1
         geometry = landmarks.fit(geometry, _LANDMARK_STEPS - saved)
