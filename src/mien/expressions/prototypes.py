@@ -6,10 +6,14 @@ action unit does; W. V. Friesen, P. Ekman, "EMFACS-7" (1983), for the action uni
 
 from __future__ import annotations
 
+import csv
+import difflib
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
+from mien.errors import BadPrototypes
 from mien.facecode import ARKIT_NAMES
 
 EXPRESSIONS: tuple[str, ...] = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
@@ -101,3 +105,48 @@ def prototypes() -> np.ndarray:
     vectors = np.stack([arkit_vector(VARIANTS[name][0]) for name in EXPRESSIONS])
     vectors.flags.writeable = False
     return vectors
+
+
+def read_prototypes(path: Path, coefficients: int | None = None) -> np.ndarray:
+    """Prototypes from a comma-separated table: a column for each of `EXPRESSIONS`, a row a coefficient.
+
+    Args:
+        path: the file.
+        coefficients: how many rows it must have, if known.
+
+    Returns:
+        (7, E) float64, in the order of `EXPRESSIONS`.
+
+    Raises:
+        BadPrototypes: the file cannot be read, lacks an expression or names an unknown one, or holds anything
+            but finite numbers.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            header, *rows = [row for row in csv.reader(stream) if row] or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadPrototypes(f"{path}: cannot be read ({reason}); name a table of prototypes") from error
+    names = [name.strip().lower() for name in header]
+    for name in names:
+        if name not in EXPRESSIONS:
+            near = difflib.get_close_matches(name, EXPRESSIONS, n=1, cutoff=0.0)[0]
+            raise BadPrototypes(f"{path}: there is no expression {name!r}; did you mean {near}?")
+    if missing := [name for name in EXPRESSIONS if names.count(name) != 1]:
+        raise BadPrototypes(f"{path}: needs one column for each expression; look at {', '.join(missing)}")
+    try:
+        table = np.array(rows, np.float64).reshape(-1, len(names))
+    except ValueError as error:
+        raise BadPrototypes(
+            f"{path}: below its header it must hold numbers, one a column ({error})"
+        ) from error
+    if not np.isfinite(table).all():
+        raise BadPrototypes(f"{path}: holds numbers that are not finite; replace them")
+    if not len(table) or (coefficients is not None and len(table) != coefficients):
+        wanted = coefficients or "at least one"
+        raise BadPrototypes(f"{path}: has {len(table)} rows of coefficients, must have {wanted}")
+    prototypes = table[:, [names.index(name) for name in EXPRESSIONS]].T
+    still = [name for name, row in zip(EXPRESSIONS, prototypes, strict=True) if not row.any()]
+    if set(still) - {"neutral"}:
+        raise BadPrototypes(f"{path}: {', '.join(still)}: zero throughout, which only neutral may be")
+    return prototypes
