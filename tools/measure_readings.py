@@ -33,6 +33,7 @@ from face_model.landmark_noise import random_scene  # noqa: E402
 from mien.detect import detect_faces  # noqa: E402
 from mien.encoder import packaged_encoder  # noqa: E402
 from mien.evaluation.ways import Estimate, estimate_by  # noqa: E402
+from mien.expressions.recognition import mirrored  # noqa: E402
 from mien.facecode import FaceCode  # noqa: E402
 from mien.fit import Fitter  # noqa: E402
 from mien.render import render  # noqa: E402
@@ -121,7 +122,8 @@ def rest_of_people(readings: Iterable[np.ndarray], names: tuple[str, ...]) -> np
     smile = readings[:, [names.index("mouthSmileLeft"), names.index("mouthSmileRight")]].mean(1)
     calm = (smile < CALM_SMILE) & (readings[:, names.index("jawOpen")] < CALM_JAW)
     print(f"{calm.sum()} of {len(readings)} photographed people are nearly at rest")
-    return np.median(readings[calm], axis=0)
+    rest = np.median(readings[calm], axis=0)
+    return 0.5 * (rest + rest[mirrored(len(names))])
 
 
 def main(options: Options) -> None:

@@ -79,9 +79,9 @@ class EvaluateExpression:
         report = confusion.report(f"{len(photos)} photographs of {self.folder.name}{against}")
         _show_report(report, self.out, "expression")
         if self.out is not None:
-            from mien.files import write_whole
+            from mien.image import save_png
 
-            write_whole(self.out / "expression.png", confusion.figure())
+            save_png(self.out / "expression.png", confusion.figure())
         return worst
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from mien.evaluation.report import Report
 from mien.expressions.prototypes import EXPRESSIONS
 
 NO_FACE = "no face"
+
+_CELL_PX, _LABEL_PX = 84, 150
+_PAPER, _INK = np.array([240, 244, 250]), np.array([20, 70, 140])
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,30 +74,33 @@ class Confusion:
             },
         )
 
-    def figure(self) -> bytes:
-        """The confusion matrix as a PNG picture: rows shown, columns read, shares of each row."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
+    def figure(self) -> np.ndarray:
+        """(H, W, 3) uint8 the confusion matrix: rows shown, columns read, shares of each row in percent."""
         rows = np.flatnonzero(self.present)
         columns = np.arange(len(EXPRESSIONS) + bool(self.counts[:, -1].any()))
-        counts = self.counts[np.ix_(rows, columns)]
-        shares = counts / self.counts[rows].sum(1, keepdims=True)
-        size = 1.5 + 0.85 * len(columns), 1.4 + 0.7 * len(rows)
-        figure = Figure(figsize=size, layout="constrained", dpi=120)
-        axes = figure.subplots()
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        labels = [(*EXPRESSIONS, NO_FACE)[column] for column in columns]
-        axes.set_xticks(range(len(columns)), labels, rotation=35, ha="right")
-        axes.set_yticks(range(len(rows)), [f"{EXPRESSIONS[r]} ({self.counts[r].sum()})" for r in rows])
-        for (row, column), share in np.ndenumerate(shares):
-            if share:
-                colour = "white" if share > 0.5 else "black"
-                axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour)
-        axes.set(xlabel="read", ylabel="shown", title=f"mean class accuracy {self.mean_class_accuracy:.1%}")
-        picture = io.BytesIO()
-        FigureCanvasAgg(figure).print_png(picture, metadata={"Software": None})
-        return picture.getvalue()
+        names = [(*EXPRESSIONS, NO_FACE)[column] for column in columns]
+        corner = np.array([_LABEL_PX, 2 * _CELL_PX // 3])
+        size = corner + _CELL_PX * np.array([len(columns), len(rows)]) + 8
+        picture = Image.new("RGB", tuple(map(int, size)), "white")
+        draw, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
+        draw.text((8, 8), f"mean class accuracy\n{self.mean_class_accuracy:.1%}", "black", font)
+        for place, name in enumerate(names):
+            draw.text((corner[0] + (place + 0.5) * _CELL_PX, corner[1] - 8), name, "black", font, anchor="ms")
+        for line, row in enumerate(rows):
+            total, top = self.counts[row].sum(), corner[1] + line * _CELL_PX
+            label = f"{EXPRESSIONS[row]} ({total})"
+            draw.text((corner[0] - 8, top + _CELL_PX / 2), label, "black", font, anchor="rm")
+            for place, column in enumerate(columns):
+                share, left = self.counts[row, column] / total, corner[0] + place * _CELL_PX
+                ink = tuple(np.rint(_PAPER + share * (_INK - _PAPER)).astype(int))
+                draw.rectangle([left, top, left + _CELL_PX - 2, top + _CELL_PX - 2], ink)
+                if share:
+                    middle, colour = (
+                        (left + _CELL_PX / 2, top + _CELL_PX / 2),
+                        "white" if share > 0.5 else "black",
+                    )
+                    draw.text(middle, f"{100 * share:.0f}", colour, font, anchor="mm")
+        return np.asarray(picture)
 
 
 def rest_report(about: str, names: Sequence[str], coefficients: np.ndarray) -> Report:

@@ -1,7 +1,10 @@
 """The seven expressions as ARKit vectors, by way of the facial action coding system's action units.
 
 Sources: P. Ekman, W. V. Friesen, J. C. Hager, "Facial Action Coding System: the manual" (2002), for what each
-action unit does; W. V. Friesen, P. Ekman, "EMFACS-7" (1983), for the action units of each emotion.
+action unit does; W. V. Friesen, P. Ekman, "EMFACS-7" (1983), the prototypes and major variants in the
+"Investigator's Guide" of the manual, and P. Lucey et al., "The Extended Cohn-Kanade Dataset" (2010), table 1, for
+the action units of each emotion. How strong each unit is within an emotion, and which coefficients make a unit,
+is ours.
 """
 
 from __future__ import annotations
@@ -54,32 +57,50 @@ VARIANTS: dict[str, tuple[dict[str, float], ...]] = {
         {"AU4": 1.0, "AU5": 0.5, "AU7": 0.7, "AU23": 0.8, "AU24": 0.5, "AU17": 0.2},
         {"AU4": 1.0, "AU5": 0.6, "AU7": 0.6, "AU10": 0.6, "AU16": 0.5, "AU25": 0.6, "AU26": 0.5},
         {"AU4": 1.0, "AU7": 0.8, "AU17": 0.6, "AU24": 0.9},
+        {"AU4": 1.0, "AU7": 0.6, "AU10": 0.4, "AU22": 0.4, "AU23": 0.8, "AU25": 0.6},
+        {"AU4": 0.8, "AU5": 0.8, "AU23": 1.0, "AU24": 0.6},
+        {"AU4": 0.6, "AU7": 0.8, "AU23": 0.8, "AU24": 1.0, "AU17": 0.8},
     ),
     "disgust": (
         {"AU9": 1.0, "AU10": 0.6, "AU4": 0.3, "AU7": 0.4, "AU15": 0.3, "AU17": 0.5},
         {"AU9": 0.8, "AU10": 0.9, "AU6": 0.3, "AU16": 0.4, "AU25": 0.6, "AU26": 0.3},
         {"AU10": 1.0, "AU9": 0.4, "AU17": 0.7, "AU15": 0.4, "AU7": 0.3},
+        {"AU9": 1.0, "AU4": 0.6, "AU7": 0.7, "AU17": 0.4},
+        {"AU9": 1.0, "AU4": 0.5, "AU6": 0.6, "AU7": 0.6, "AU10": 0.8, "AU25": 0.6},
+        {"AU10": 1.0, "AU16": 0.7, "AU25": 0.7, "AU26": 0.4, "AU4": 0.4, "AU7": 0.5},
     ),
     "fear": (
         {"AU1": 1.0, "AU2": 0.6, "AU4": 0.5, "AU5": 1.0, "AU7": 0.2, "AU20": 0.8, "AU25": 0.6, "AU26": 0.5},
         {"AU1": 0.8, "AU2": 0.5, "AU4": 0.4, "AU5": 0.9, "AU20": 0.7, "AU25": 0.5},
         {"AU1": 0.9, "AU2": 0.7, "AU5": 1.0, "AU20": 0.5, "AU25": 0.6, "AU27": 0.6},
+        {"AU1": 1.0, "AU4": 0.6, "AU5": 0.6, "AU20": 1.0, "AU25": 0.8},
+        {"AU1": 0.8, "AU2": 0.4, "AU4": 0.6, "AU5": 0.8, "AU25": 0.6, "AU26": 0.4},
+        {"AU5": 1.0, "AU20": 1.0, "AU25": 0.7, "AU1": 0.4},
     ),
     "happiness": (
         {"AU6": 0.8, "AU12": 1.0, "AU25": 0.6},
         {"AU6": 0.6, "AU12": 0.9},
         {"AU6": 1.0, "AU12": 1.0, "AU25": 0.9, "AU26": 0.6},
+        {"AU12": 0.8},
+        {"AU12": 0.8, "AU25": 0.5},
+        {"AU6": 0.7, "AU7": 0.4, "AU12": 0.9, "AU14": 0.3, "AU25": 0.4},
     ),
     "neutral": ({},),
     "sadness": (
         {"AU1": 1.0, "AU4": 0.4, "AU15": 0.8, "AU17": 0.5},
         {"AU1": 0.8, "AU4": 0.5, "AU15": 0.6, "AU43": 0.3, "AU17": 0.3},
         {"AU1": 0.6, "AU4": 0.4, "AU17": 1.0, "AU15": 0.5, "AU7": 0.3},
+        {"AU15": 1.0, "AU17": 0.8},
+        {"AU6": 0.5, "AU15": 0.9, "AU17": 0.3},
+        {"AU1": 0.9, "AU4": 0.6, "AU15": 0.3},
     ),
     "surprise": (
         {"AU1": 0.9, "AU2": 1.0, "AU5": 0.6, "AU26": 1.0},
         {"AU1": 0.9, "AU2": 1.0, "AU5": 0.9, "AU27": 0.8},
         {"AU1": 0.7, "AU2": 0.8, "AU5": 0.4, "AU25": 0.5, "AU26": 0.4},
+        {"AU1": 1.0, "AU2": 1.0, "AU5": 0.5},
+        {"AU1": 0.8, "AU2": 0.9, "AU27": 0.9},
+        {"AU5": 0.6, "AU27": 0.8, "AU2": 0.3},
     ),
 }
 """Ways in which each expression is shown, the plainest first: strengths of action units in [0, 1]."""

@@ -60,7 +60,7 @@ def random_emotions(rng: np.random.Generator, count: int, ways: np.ndarray | Non
 
 @cache
 def _ways() -> np.ndarray:
-    """(7, 3, 52); the one way to be neutral counts for all."""
+    """(7, 6, 52); the one way to be neutral counts for all."""
     most = max(map(len, VARIANTS.values()))
     ways = [[VARIANTS[name][way % len(VARIANTS[name])] for way in range(most)] for name in EXPRESSIONS]
     return np.array([[arkit_vector(units) for units in way] for way in ways], np.float64)

@@ -37,7 +37,7 @@ VISEMES: dict[str, dict[str, float]] = {
 
 @cache
 def _emotions() -> np.ndarray:
-    """(6, 3, 52) variants of each emotion."""
+    """(6, 6, 52) variants of each emotion."""
     return np.stack([[arkit_vector(units) for units in VARIANTS[name]] for name in EMOTIONS])
 
 
