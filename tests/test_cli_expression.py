@@ -27,7 +27,7 @@ def tiny(folder, monkeypatch) -> Path:  # noqa: F811
     recogniser = Recogniser("tiny/1", prototypes().astype(float), np.zeros(52), layers)
     monkeypatch.setattr("mien.expressions.recognition.packaged_recogniser", lambda: recogniser)
     monkeypatch.setattr("mien.facefile.load_model", tiny_face)
-    monkeypatch.setattr("mien.morphable.load_model", lambda name: tiny_face())
+    monkeypatch.setattr("mien.morphable.load_model", lambda *name: tiny_face())
     return folder
 
 

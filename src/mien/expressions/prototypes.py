@@ -1,10 +1,10 @@
 """The seven expressions as ARKit vectors, by way of the facial action coding system's action units.
 
 Sources: P. Ekman, W. V. Friesen, J. C. Hager, "Facial Action Coding System: the manual" (2002), for what each
-action unit does; W. V. Friesen, P. Ekman, "EMFACS-7" (1983), the prototypes and major variants in the
-"Investigator's Guide" of the manual, and P. Lucey et al., "The Extended Cohn-Kanade Dataset" (2010), table 1, for
-the action units of each emotion. How strong each unit is within an emotion, and which coefficients make a unit,
-is ours.
+action unit does; for the action units of each emotion W. V. Friesen, P. Ekman, "EMFACS-7" (1983), the
+prototypes and major variants in the manual's "Investigator's Guide", and P. Lucey et al., "The Extended
+Cohn-Kanade Dataset" (2010), table 1. How strong each unit is within an emotion, and which coefficients make a
+unit, is ours.
 """
 
 from __future__ import annotations
