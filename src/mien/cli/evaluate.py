@@ -19,6 +19,7 @@ from mien.cli.status import Status
 from mien.errors import UnreadableInput
 
 if TYPE_CHECKING:
+    from mien.evaluation.report import Report
     from mien.facecode import FaceCode
 
 
@@ -187,7 +188,7 @@ def _person(path: Path) -> str:
     return re.split(r"[._-]", path.name)[0]
 
 
-def _show_report(report: object, folder: Path | None, name: str) -> None:
+def _show_report(report: Report, folder: Path | None, name: str) -> None:
     from mien.cli.terminal import show
 
     show(report.table())

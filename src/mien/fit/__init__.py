@@ -87,7 +87,8 @@ class Fitter:
             image: (H, W, 3) sRGB in [0, 1]; without it only geometry is fitted.
             focal_px: focal length if known.
             polish: whether geometry is refined against pixels too.
-            start: a code near the truth, an encoder's say, from which fewer steps are needed.
+            start: a code near the truth, an encoder's say, from which fewer steps are needed; around its
+                expression the prior is centred.
 
         Raises:
             ValueError: the start belongs to another model.
