@@ -16,8 +16,8 @@ LEVELS = {
     "raster_torch": "1",
     "render": "1", "render_kernel": "1", "landmarks": "1", "export": "1",
     "detect": "1'", "align": "1'", "encoder": "1'",
-    "facefile": "2", "fit": "2", "texture": "2", "texture_kernel": "2", "reconstruct": "2", "expression": "2",
-    "reconstruction": "2", "overlay": "2", "crop_camera": "2",
+    "facefile": "2", "fit": "2", "texture": "2", "texture_kernel": "2", "reconstruct": "2",
+    "expressions": "2", "reconstruction": "2", "overlay": "2", "crop_camera": "2",
     "synthesis": "3", "training": "3", "evaluation": "3",
     "cli": "4", "__main__": "4", "": "4",
 }  # fmt: skip

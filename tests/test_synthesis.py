@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from mien.expression.prototypes import ACTION_UNITS, EXPRESSIONS, VARIANTS, arkit_vector, prototypes
+from mien.expressions.prototypes import ACTION_UNITS, EXPRESSIONS, VARIANTS, arkit_vector, prototypes
 from mien.facecode import ARKIT_NAMES
 from mien.morphable import load_model
 from mien.synthesis import BLOCK, Recipe, generate, picture

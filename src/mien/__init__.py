@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mien.errors import MienError
+    from mien.expressions.recognition import Reading, expression
     from mien.facecode import FaceCode
     from mien.facefile import Face, load_face, save_face
     from mien.image import load_image, save_png
@@ -18,7 +19,9 @@ _HOME_OF = {
     "FaceCode": "facecode",
     "MienError": "errors",
     "MorphableModel": "morphable",
+    "Reading": "expressions.recognition",
     "Reconstruction": "reconstruction",
+    "expression": "expressions.recognition",
     "load_face": "facefile",
     "load_image": "image",
     "load_model": "morphable",
@@ -33,7 +36,9 @@ __all__ = [
     "FaceCode",
     "MienError",
     "MorphableModel",
+    "Reading",
     "Reconstruction",
+    "expression",
     "load_face",
     "load_image",
     "load_model",

@@ -39,3 +39,7 @@ class BadCorpus(MienError):
 
 class BadTraining(MienError):
     """A training run that cannot start or go on: settings without meaning, a folder of another run, NaN."""
+
+
+class BadPrototypes(MienError):
+    """A table of prototypes with missing or unknown expressions, or with anything but finite numbers."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,32 +11,17 @@ from typing import Any
 import numpy as np
 
 from mien.errors import BadFaceFile, UnreadableInput
+from mien.expressions.prototypes import EXPRESSIONS
+from mien.expressions.recognition import STRONGEST, Reading
 from mien.facecode import FaceCode
 from mien.files import write_whole
 from mien.morphable import MorphableModel, load_model
 
 SCHEMA = "mien.face/1"
-EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
-"""The seven expressions of the recogniser, in alphabetical order."""
 
 _CODE_PARTS = ("identity", "expression", "albedo", "rotation", "translation", "illumination")
 _LARGEST_FILE = 1 << 20  # bytes; a face takes about 12,000
 _LARGEST_NUMBER = 1e9  # in any unit used here, far outside what a face can have and far inside float32
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the recogniser reads from a face.
-
-    Attributes:
-        label: the most probable of `EXPRESSIONS`.
-        probabilities: one number in [0, 1] for each of `EXPRESSIONS`.
-        intensity: strength of the expression, in [0, 1].
-    """
-
-    label: str
-    probabilities: Mapping[str, float]
-    intensity: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +130,8 @@ def _reading(field: _Field) -> Reading | None:
     probabilities = parts["probabilities"].object(*EXPRESSIONS)
     return Reading(
         label=parts["label"].one_of(EXPRESSIONS),
-        probabilities={name: probabilities[name].fraction() for name in EXPRESSIONS},
-        intensity=parts["intensity"].fraction(),
+        probabilities={name: probabilities[name].within(1.0) for name in EXPRESSIONS},
+        intensity=parts["intensity"].within(STRONGEST),
     )
 
 
@@ -219,9 +203,9 @@ class _Field:
             raise self._error(f"a number above {above:g}")
         return float(self.value)
 
-    def fraction(self) -> float:
-        if not 0.0 <= self.number() <= 1.0:
-            raise self._error("a number in [0, 1]")
+    def within(self, most: float) -> float:
+        if not 0.0 <= self.number() <= most:
+            raise self._error(f"a number in [0, {most:g}]")
         return float(self.value)
 
     def numbers(self, shape: tuple[int, ...]) -> np.ndarray:

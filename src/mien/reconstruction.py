@@ -82,6 +82,7 @@ def _reconstruct_face(
 ) -> Reconstruction:
     from mien.crop_camera import encode_face
     from mien.encoder import packaged_encoder
+    from mien.expressions.recognition import expression, packaged_recogniser
     from mien.fit import fit_face
     from mien.landmarks import LandmarkPoints, place_landmarks
 
@@ -107,6 +108,7 @@ def _reconstruct_face(
         source_file=source_file,
         box_px=np.asarray(detected.box_px, np.float64),
         landmarks68_px=landmarks68_px,
+        expression=expression(code) if model.id == packaged_recogniser().model else None,
     )
     return Reconstruction(face, model, image)
 
@@ -193,7 +195,8 @@ class Reconstruction:
         return self._with_expression(np.zeros_like(self.code.expression))
 
     def _with_expression(self, expression: np.ndarray) -> Reconstruction:
-        return replace(self, face=replace(self.face, code=self.code.with_(expression=expression)))
+        code = self.code.with_(expression=expression)
+        return replace(self, face=replace(self.face, code=code, expression=None))
 
     def render(self, supersample: int = 2, background: np.ndarray | None = None) -> Rendering:
         """The face as the photograph's camera sees it, in the photograph's light and size.

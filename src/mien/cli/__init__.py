@@ -10,19 +10,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Union
 
+from mien.cli.evaluate import Evaluate
+from mien.cli.expression import Expression
 from mien.cli.models import Models
 from mien.cli.reconstruct import Reconstruct
 from mien.cli.status import Status
 from mien.cli.synthesize import Synthesize
 from mien.cli.train import Bootstrap, ExportEncoder, Train
+from mien.cli.train_expression import TrainExpression
 from mien.errors import MienError
 
 _COMMANDS = {
     "reconstruct": Reconstruct,
+    "expression": Expression,
     "synthesize": Synthesize,
     "train": Train,
     "bootstrap": Bootstrap,
     "export-encoder": ExportEncoder,
+    "train-expression": TrainExpression,
+    "evaluate": Evaluate,
     "models": Models,
 }
 
@@ -31,6 +37,7 @@ _DESCRIPTION = """One photograph in, a 3D face out, as a short code whose number
 Examples:
   mien reconstruct photo.jpg           3D face, overlay picture and code, to mien-out
   mien reconstruct --help              what else it can do, by example
+  mien expression photo.jpg            which of seven expressions, and how strong
   mien synthesize faces -n 1000        random labelled pictures of faces
   mien train run                       an encoder from nothing, on such pictures (extra: train)
   mien models info anny                what the face model is made of, and its licence

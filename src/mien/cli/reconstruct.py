@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from mien.cli.each import attempt, no_face, progress
 from mien.cli.inputs import expand, is_face_file
-from mien.cli.results import Results
+from mien.cli.results import Results, check_place
 from mien.cli.status import Status
 from mien.cli.terminal import show
-from mien.errors import MienError, MissingLibrary, NoFace, UnreadableInput
+from mien.errors import UnreadableInput
 
 if TYPE_CHECKING:
     from mien.reconstruction import Reconstruction
@@ -34,6 +33,7 @@ class Reconstruct:
       mien reconstruct photo.jpg --formats glb obj ply all 3D formats
       mien reconstruct photo.jpg --texture albedo      without the photo's light, to light it anew
       mien reconstruct faces/photo.face.json           3D files again, from the code
+      mien reconstruct photos/ --arkit frames.csv      also 52 coefficients, as Live Link Face records
 
     Each face of photo.jpg gives photo.face.json (the code), photo.overlay.png (to look at) and photo.glb (for
     Blender, Unity, Unreal, three.js; 52 ARKit blendshapes). A second face gives photo.1.face.json and so on.
@@ -52,6 +52,8 @@ class Reconstruct:
     """3D files to write."""
     texture: Literal["photo", "albedo"] = "photo"
     """The photo's own colours, or these with its light divided out."""
+    arkit: Annotated[Path | None, arg(metavar="FILE.csv")] = None
+    """Also write ARKit's 52 coefficients and the rotations of head and eyes, a row a face."""
     model: Annotated[str, arg(metavar="NAME")] = "anny"
     """Face model; `mien models list` names them."""
     refine: bool = True
@@ -70,10 +72,12 @@ class Reconstruct:
             return Status.USAGE
         results = Results(self.out, self.formats, self.texture, self.overwrite)
         results.prepare()
+        if self.arkit is not None:
+            check_place(self.arkit)
         inputs = list(expand(self.inputs))
         outcomes: list[_Outcome] = []
         try:
-            with _progress(len(inputs)) as (advance, say):
+            with progress(len(inputs)) as (advance, say):
                 for item in inputs:
                     advance(str(item) if isinstance(item, Path) else "")
                     outcome = self._do(item, results)
@@ -88,6 +92,8 @@ class Reconstruct:
             )
             return Status.INTERRUPTED
         _summarise(outcomes, self.out)
+        if self.arkit is not None:
+            self._write_arkit(outcomes, results)
         return max((outcome.status for outcome in outcomes), default=Status.DONE)
 
     def _wrong_usage(self) -> str | None:
@@ -105,33 +111,31 @@ class Reconstruct:
 
     def _do(self, item: Path | UnreadableInput, results: Results) -> _Outcome:
         """One input: all of its results, or none and an error."""
-        try:
-            if isinstance(item, UnreadableInput):
-                raise item
-            if results.are_there(item):
-                return _Outcome(item, there_before=True)
-            faces = self._faces(item)
-            if not faces:
-                raise NoFace(
-                    f"{item}: no face found; try a picture where it is larger, sharper or less covered"
-                )
-            files = tuple(results.save(item, faces))
-            no_photo = any(face.image is None for face in faces)
-            note = f"{item}: its photo is not here, so textures are the model's own" if no_photo else ""
-            return _Outcome(item, len(faces), files, note)
-        except NoFace as error:
-            return _Outcome(item, message=str(error), status=Status.NO_FACE)
-        except MienError as error:
-            return _Outcome(item, message=str(error), status=Status.UNREADABLE)
-        except MemoryError:
-            message = f"{item}: too large for this machine's memory; scale it down"
-        except ImportError as error:
-            message = str(
-                MissingLibrary(f"{item}: a library is missing on this machine ({error}); install it")
-            )
-        except Exception as error:  # one input's trouble must not cost the others their turn
-            message = f"{item}: a bug in mien ({type(error).__name__}: {error}); please report it"
-        return _Outcome(item, message=message, status=Status.UNREADABLE)
+        outcome, message, status = attempt(item, lambda path: self._made(path, results))
+        return outcome or _Outcome(item, message=message, status=status)
+
+    def _made(self, path: Path, results: Results) -> _Outcome:
+        if results.are_there(path):
+            return _Outcome(path, there_before=True)
+        faces = self._faces(path)
+        if not faces:
+            raise no_face(path)
+        files = tuple(results.save(path, faces))
+        no_photo = any(face.image is None for face in faces)
+        note = f"{path}: its photo is not here, so textures are the model's own" if no_photo else ""
+        return _Outcome(path, len(faces), files, note)
+
+    def _write_arkit(self, outcomes: list[_Outcome], results: Results) -> None:
+        """Of all faces whose results are there, from this run and before."""
+        from mien.export.arkit import arkit_csv
+        from mien.facefile import load_face
+        from mien.files import write_whole
+        from mien.morphable import load_model
+
+        model, done = load_model(self.model), (outcome.item for outcome in outcomes if outcome.done)
+        codes = [load_face(path, model).code for item in done for path in results.face_files(item)]
+        if codes:
+            write_whole(self.arkit, arkit_csv(codes))
 
     def _faces(self, path: Path) -> list[Reconstruction]:
         from mien.reconstruction import reconstruct, reopen
@@ -156,38 +160,6 @@ class _Outcome:
     def done(self) -> bool:
         """Whether its results are there."""
         return self.status == Status.DONE
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
-    """Two functions: one to call before each input, one that says a line on standard error.
-
-    A bar is drawn for several inputs in a terminal.
-    """
-
-    def one_line(text: str) -> str:
-        return " ".join(text.split())
-
-    if total < 2 or not sys.stderr.isatty():
-        yield lambda name: None, lambda line: print(one_line(line), file=sys.stderr, flush=True)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
-        started = iter(range(total))
-
-        def advance(name: str) -> None:
-            from rich.markup import escape
-
-            bar.update(task, completed=next(started), description=escape(Path(name).name))
-
-        yield (
-            advance,
-            lambda line: bar.console.print(one_line(line), markup=False, highlight=False, soft_wrap=True),
-        )
 
 
 def _summarise(outcomes: list[_Outcome], folder: Path) -> None:

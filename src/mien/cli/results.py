@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from mien.reconstruction import Reconstruction
 
 
+def check_place(path: Path) -> None:
+    """Says before the work what would go wrong after it.
+
+    Raises:
+        CannotWrite: a file cannot be written there.
+    """
+    if path.is_dir():
+        raise CannotWrite(f"{path}: cannot be written, a folder has that name; choose another name")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise CannotWrite(f"{path}: cannot be written, there is no such folder to write to; make it first")
+
+
 @dataclass
 class Results:
     """Results by input. The first face of `photo.jpg` is named `photo`, the others `photo.1`, `photo.2`, ...
@@ -68,6 +80,11 @@ class Results:
             for face in (name, *self._further(name))
             for suffix in suffixes
         )
+
+    def face_files(self, source: Path) -> list[Path]:
+        """The `.face.json` of each face of an input whose results are there."""
+        name = stem_of(source)
+        return [self.folder / f"{face}{FACE_SUFFIX}" for face in (name, *self._further(name))]
 
     def save(self, source: Path, faces: Sequence[Reconstruction]) -> list[Path]:
         """Writes the results of an input, all together or none; the first face's code last of all.

@@ -29,18 +29,24 @@ class Report:
 
     def show(self, console: Console, out: Path | None = None) -> None:
         """Prints the table; with `out` also writes `out`.md and `out`.json."""
+        console.print(self.table())
+        if out is not None:
+            self.write(out)
+
+    def table(self) -> Table:
+        """The table for the screen."""
         table = Table(title=self.about)
         for number, column in enumerate(self.columns):
             table.add_column(column, justify="left" if number == 0 else "right")
         for row in self.rows:
             table.add_row(*row)
-        console.print(table)
-        if out is not None:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.with_suffix(".md").write_text(self.markdown())
-            out.with_suffix(".json").write_text(
-                json.dumps({"about": self.about, **self.data}, indent=1) + "\n"
-            )
+        return table
+
+    def write(self, out: Path) -> None:
+        """Writes `out`.md and `out`.json, making their folder."""
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.with_suffix(".md").write_text(self.markdown())
+        out.with_suffix(".json").write_text(json.dumps({"about": self.about, **self.data}, indent=1) + "\n")
 
     def markdown(self) -> str:
         """The table in GitHub's Markdown under its line."""

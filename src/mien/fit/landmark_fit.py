@@ -131,6 +131,7 @@ class LandmarkEvidence:
         spread: (L,) mm, deviation of each landmark with all its errors, mean of x and y.
         precision: (7 + K + E,) of the prior: of log distance, log focal length and the coefficients.
         centre: (2,) of the prior: log distance in mm, log focal length in px.
+        expected: (K + E,) of the prior: coefficients.
     """
 
     basis: LandmarkBasis
@@ -141,6 +142,7 @@ class LandmarkEvidence:
     spread: np.ndarray
     precision: np.ndarray
     centre: np.ndarray
+    expected: np.ndarray
 
     @classmethod
     def of(
@@ -150,8 +152,9 @@ class LandmarkEvidence:
         image_size: tuple[int, int],
         focal_px: float | None,
         priors: LandmarkPriors,
+        expression: np.ndarray | None = None,
     ) -> LandmarkEvidence:
-        """Arguments as of `fit_landmarks`."""
+        """Arguments as of `fit_landmarks`; (E,) the expression that an encoder reads, if there is one."""
         target = np.asarray(landmarks_px, np.float64) - np.asarray(image_size) / 2.0
         centre = np.log([priors.distance_mm, focal_px or priors.focal_sides * max(image_size)])
         start = _initial(basis, target, priors, np.exp(centre[1]), known_focal=focal_px is not None)
@@ -164,13 +167,18 @@ class LandmarkEvidence:
             shared = (np.sqrt(priors.shared) * noise.factors).astype(np.float32)
             spread = variance + np.einsum("ral,ral->al", shared, shared)
         log_focal = priors.log_known_focal if focal_px else priors.log_focal
+        expected = np.zeros(basis.components.shape[1])
+        deviation = priors.expression
+        if expression is not None:
+            expected[basis.identity_count :], deviation = expression, priors.encoded_expression
         precision = np.concatenate([
             np.zeros(5),
             [priors.log_distance**-2, log_focal**-2],
             np.full(basis.identity_count, priors.identity**-2),
-            np.full(basis.bounds.shape[1], priors.expression**-2),
+            np.full(basis.bounds.shape[1], deviation**-2),
         ])  # fmt: skip
-        return cls(basis, target, start, variance, shared, np.sqrt(spread.mean(0)), precision, centre)
+        spread = np.sqrt(spread.mean(0))
+        return cls(basis, target, start, variance, shared, spread, precision, centre, expected)
 
     def fit(self, state: Geometry, iterations: int) -> Geometry:
         """The most probable geometry, by Gauss-Newton from another one."""
@@ -184,7 +192,7 @@ class LandmarkEvidence:
         hessian, gradient = self.linearise(state).normal_equations()
         hessian[np.diag_indices_from(hessian)] += self.precision
         camera = np.log([state.translation[2], state.focal_px]) - self.centre
-        pull = self.precision * np.concatenate([np.zeros(5), camera, state.coefficients])
+        pull = self.precision * np.concatenate([np.zeros(5), camera, state.coefficients - self.expected])
         hessian[5:7, 5] += self.precision[6]  # a dolly zoom moves the focal length too
         hessian[5, 6] += self.precision[6]
         pull[5] += pull[6]

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from mien.expression.prototypes import ACTION_UNITS, VARIANTS, arkit_vector
+from mien.expressions.prototypes import ACTION_UNITS, VARIANTS, arkit_vector
 from mien.facecode import ARKIT_NAMES
 
 KINDS = {"neutral": 0.12, "emotion": 0.35, "speech": 0.18, "actions": 0.35}
@@ -37,7 +37,7 @@ VISEMES: dict[str, dict[str, float]] = {
 
 @cache
 def _emotions() -> np.ndarray:
-    """(6, 3, 52) variants of each emotion."""
+    """(6, 6, 52) variants of each emotion."""
     return np.stack([[arkit_vector(units) for units in VARIANTS[name]] for name in EMOTIONS])
 
 
@@ -67,15 +67,17 @@ def _sides() -> tuple[np.ndarray, np.ndarray]:
     return np.array([place(n) for n in both]), np.array([place(f"{n[:-4]}Right") for n in both])
 
 
-def random_expressions(rng: np.random.Generator, count: int) -> np.ndarray:
-    """(count, 52) float32 ARKit coefficients in [0, 1]."""
+def random_expressions(rng: np.random.Generator, count: int, kind: str | None = None) -> np.ndarray:
+    """(count, 52) float32 ARKit coefficients in [0, 1]; of one of `KINDS` or of all in their shares."""
     kinds = rng.choice(len(KINDS), count, p=list(KINDS.values()))
-    emotion, speech = _emotional(rng, count), _spoken(rng, count)
+    if kind is not None:
+        kinds[:] = list(KINDS).index(kind)
+    emotion, speech = _emotional(rng, count), spoken(rng, count)
     actions = _acted(rng, count)
     # a face that speaks or acts may feel something too
     undertone = emotion * (rng.random((count, 1)) < 0.3) * 0.5
     chosen = np.choose(kinds[:, None], [0 * emotion, emotion, np.maximum(speech, undertone), actions])
-    expression = _lopsided(rng, chosen)
+    expression = lopsided(rng, chosen)
     expression += _murmur(rng, count)
     _look(rng, expression)
     _blink(rng, expression)
@@ -97,8 +99,8 @@ def _emotional(rng: np.random.Generator, count: int) -> np.ndarray:
     return mixed * rng.uniform(0.15, 1.1, (count, 1)) * np.exp(rng.normal(size=mixed.shape) * 0.25) * kept
 
 
-def _spoken(rng: np.random.Generator, count: int) -> np.ndarray:
-    """The mouth between two visemes."""
+def spoken(rng: np.random.Generator, count: int) -> np.ndarray:
+    """(count, 52) the mouth between two visemes."""
     visemes = _visemes()
     first, second = rng.integers(len(visemes), size=(2, count))
     way = rng.random((count, 1))
@@ -113,8 +115,8 @@ def _acted(rng: np.random.Generator, count: int) -> np.ndarray:
     return np.minimum(strength @ actions, 1.0)
 
 
-def _lopsided(rng: np.random.Generator, expression: np.ndarray) -> np.ndarray:
-    """Sides differ a little in everybody, and much in one of seven."""
+def lopsided(rng: np.random.Generator, expression: np.ndarray) -> np.ndarray:
+    """Expressions (count, 52) whose sides differ: a little in everybody, and much in one of seven."""
     left, right = _sides()
     spread = np.where(rng.random((len(expression), 1)) < 0.15, 0.6, 0.08)
     lean = (

@@ -1,0 +1,196 @@
+"""`mien evaluate`: figures of accuracy, measured on one's own photographs."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg, subcommand
+
+from mien.cli.each import attempt, progress
+from mien.cli.expression import codes_in
+from mien.cli.inputs import expand
+from mien.cli.status import Status
+from mien.errors import UnreadableInput
+
+if TYPE_CHECKING:
+    from mien.evaluation.report import Report
+    from mien.facecode import FaceCode
+
+
+@dataclass(frozen=True)
+class EvaluateExpression:
+    """Count how often expressions are recognised in labelled photographs.
+
+    Examples:
+      mien evaluate expression faces/                   a table
+      mien evaluate expression faces/ -o figures        also expression.png, .md and .json
+      mien evaluate expression faces/ --own-neutral     each face read against the same person's neutral one
+
+    The folder has a sub-folder for each class: anger, disgust, fear, happiness, neutral, sadness, surprise,
+    or some of these. A photograph in which no face is found counts as not recognised. For --own-neutral names
+    begin with the person, up to the first dot, dash or underscore: 07_happy.png with neutral/07_normal.png.
+    Neutral photographs are then not counted, nor who has none.
+
+    Exit status: 0 done; 3 some photograph has no face; 4 some folder or photograph cannot be read.
+    """
+
+    folder: Positional[Annotated[Path, arg(metavar="FOLDER")]]
+    """Of the labelled photographs."""
+    out: Annotated[Path | None, arg(aliases=("-o",), metavar="DIR")] = None
+    """Folder for the figure, the table and the numbers; made if it is not there."""
+    own_neutral: bool = False
+    """Read each face against the same person's neutral one."""
+    recogniser: Annotated[Path | None, arg(metavar="FILE")] = None
+    """One of `mien train-expression`, in place of the packaged one."""
+
+    def run(self) -> int:
+        """Reads all photographs and counts."""
+        from mien.evaluation.expressions import Confusion
+        from mien.expressions.recognition import Recogniser, expression, packaged_recogniser
+
+        recogniser = Recogniser.load(self.recogniser) if self.recogniser else packaged_recogniser()
+        photos, worst = _labelled(self.folder)
+        codes, status = _codes([path for _, path in photos])
+        worst = max(worst, status)
+        neutral = {_person(path): codes.get(path) for label, path in photos if label == "neutral"}
+        if self.own_neutral:
+            photos = [
+                (label, path) for label, path in photos if label != "neutral" and neutral.get(_person(path))
+            ]
+            if not photos:
+                raise UnreadableInput(
+                    f"{self.folder}: nobody has a neutral photograph; put them into its folder neutral, "
+                    "with names that begin as the others of the same person"
+                )
+
+        def label_of(path: Path) -> str | None:
+            if path not in codes:
+                return None
+            against = neutral[_person(path)] if self.own_neutral else None
+            return expression(codes[path], against, recogniser).label
+
+        confusion = Confusion.of([label for label, _ in photos], [label_of(path) for _, path in photos])
+        against = ", against own neutral faces" if self.own_neutral else ""
+        report = confusion.report(f"{len(photos)} photographs of {self.folder.name}{against}")
+        _show_report(report, self.out, "expression")
+        if self.out is not None:
+            from mien.image import save_png
+
+            save_png(self.out / "expression.png", confusion.figure())
+        return worst
+
+
+@dataclass(frozen=True)
+class EvaluateRest:
+    """Measure how far from zero the 52 coefficients of neutral faces are.
+
+    Examples:
+      mien evaluate rest faces/neutral
+      mien evaluate rest faces/neutral -o figures       also rest.md and rest.json
+
+    Exit status: 0 done; 3 some photograph has no face; 4 some photograph cannot be read.
+    """
+
+    folder: Positional[Annotated[Path, arg(metavar="FOLDER")]]
+    """Of photographs of people at rest."""
+    out: Annotated[Path | None, arg(aliases=("-o",), metavar="DIR")] = None
+    """Folder for the table and the numbers; made if it is not there."""
+
+    def run(self) -> int:
+        """Reads all photographs and averages."""
+        import numpy as np
+
+        from mien.evaluation.expressions import rest_report
+        from mien.facecode import ARKIT_NAMES
+
+        codes, worst = _codes(list(_photos(self.folder)))
+        if codes:
+            coefficients = np.array([code.expression for code in codes.values()])
+            about = f"{len(codes)} photographs of {self.folder.name}"
+            _show_report(rest_report(about, ARKIT_NAMES, coefficients), self.out, "rest")
+        return worst
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure accuracy on photographs.
+
+    Examples:
+      mien evaluate expression faces/ -o figures
+      mien evaluate rest faces/neutral
+    """
+
+    what: (
+        Annotated[EvaluateExpression, subcommand("expression")] | Annotated[EvaluateRest, subcommand("rest")]
+    )
+
+    def run(self) -> int:
+        """Runs the measurement."""
+        return self.what.run()
+
+
+def _labelled(folder: Path) -> tuple[list[tuple[str, Path]], Status]:
+    """Class and file of each photograph; a line on standard error for each sub-folder of no class.
+
+    Raises:
+        UnreadableInput: no such folder, or none in it that is named as a class.
+    """
+    from mien.expressions.prototypes import EXPRESSIONS
+
+    if not folder.is_dir():
+        raise UnreadableInput(f"{folder}: is no folder; name one with a sub-folder for each class")
+    photos, status = [], Status.DONE
+    for place in sorted(path for path in folder.iterdir() if path.is_dir() and path.name[:1] != "."):
+        label = place.name.lower()
+        if label in EXPRESSIONS:
+            photos += [(label, path) for path in _photos(place)]
+            continue
+        near = difflib.get_close_matches(label, EXPRESSIONS, n=1, cutoff=0.0)[0]
+        print(f"{place}: is no class; rename it, perhaps to {near}, or take it away", file=sys.stderr)
+        status = Status.UNREADABLE
+    if not photos:
+        raise UnreadableInput(
+            f"{folder}: no photographs in sub-folders named {', '.join(EXPRESSIONS)}; sort them into these"
+        )
+    return photos, status
+
+
+def _photos(folder: Path) -> Iterator[Path]:
+    for item in expand([str(folder)]):
+        if isinstance(item, UnreadableInput):
+            print(item, file=sys.stderr)
+        else:
+            yield item
+
+
+def _codes(photos: list[Path]) -> tuple[dict[Path, FaceCode], Status]:
+    """The code of the largest face of each photograph that has one."""
+    codes, worst = {}, Status.DONE
+    with progress(len(photos)) as (advance, say):
+        for path in photos:
+            advance(str(path))
+            found, message, status = attempt(path, lambda photo: codes_in(photo, 1))
+            worst = max(worst, status)
+            if message:
+                say(message)
+            if found:
+                codes[path] = found[0]
+    return codes, worst
+
+
+def _person(path: Path) -> str:
+    return re.split(r"[._-]", path.name)[0]
+
+
+def _show_report(report: Report, folder: Path | None, name: str) -> None:
+    from mien.cli.terminal import show
+
+    show(report.table())
+    if folder is not None:
+        report.write(folder / name)
