@@ -133,7 +133,7 @@ class _Layers:
         offset_px: (3, H, W, 2) from each pixel to where the photograph shows the same.
         known: (3, H, W) how far the photograph shows it at all.
         drawn: (3, H, W, 3) linear RGB for where it does not.
-        gain: (H, W, 3) logarithm of what linear light is multiplied by.
+        gain: (3, H, W, 3) logarithm of what linear light is multiplied by.
         opened: (H, W) where the photograph shows the mouth's inside.
     """
 
@@ -147,7 +147,7 @@ class _Layers:
     def laid_over(self, crop: np.ndarray) -> np.ndarray:
         """(H', W', 3) the crop of the photograph (any size) after the edit."""
         height, width = crop.shape[:2]
-        scale = width / self.gain.shape[1]
+        scale = width / self.gain.shape[2]
 
         def full(picture: np.ndarray) -> np.ndarray:
             if picture.shape[:2] == (height, width):
@@ -156,13 +156,13 @@ class _Layers:
 
         opened = full(self.opened)[..., None]
         lips = opened * spread(crop, 1 - opened[..., 0]) + (1 - opened) * crop
-        gain = np.exp(full(self.gain))
         result = np.zeros_like(crop)
         for layer, source in ((_SKIN, lips), (_EYES, crop), (_MOUTH, crop)):
             share = full(self.share[layer])[..., None]
             if not share.any():
                 continue
-            seen = srgb_to_linear(moved(source, full(self.offset_px[layer]) * scale)) * gain
+            seen = srgb_to_linear(moved(source, full(self.offset_px[layer]) * scale))
+            seen *= np.exp(full(self.gain[layer]))
             known = full(self.known[layer])[..., None]
             result += share * (known * seen + (1 - known) * full(self.drawn[layer]))
         result = linear_to_srgb(np.minimum(result, 1.0))
@@ -173,7 +173,7 @@ class _Layers:
         """(H, W) 0 where the edit does nothing."""
         moves = (self.share * np.linalg.norm(self.offset_px, axis=-1)).max(axis=0)
         new = (self.share * (1 - self.known)).sum(axis=0)
-        change = np.maximum.reduce([moves / 0.3, new / 0.1, np.abs(self.gain).max(axis=-1) / 0.01])
+        change = np.maximum.reduce([moves / 0.3, new / 0.1, np.abs(self.share[..., None] * self.gain).max(axis=(0, -1)) / 0.01])
         return step(soft(np.minimum(change, 1), 2.0), 0.1, 0.9)
 
 
@@ -215,12 +215,17 @@ def _layers(model: MorphableModel, before: _Head, after: _Head, size: tuple[int,
     known[_SKIN] = np.ones_like(still)
     offsets[_EYES], known[_EYES] = _eyes(offsets[_EYES], known[_EYES], share[_EYES])
     opened = _opening(model, before, size)
+    share[_MOUTH] = _opening(model, after, size) * (share[_EYES] == 0) * (_half(covered) > 0)
+    share[_SKIN] = 1 - share[_EYES] - share[_MOUTH]
     offsets[_MOUTH], known[_MOUTH] = _upper_jaw(model, before, after, opened)
+    shade = _shade(share[_MOUTH], after.px_per_mm)
+    shade_before = moved(_shade(opened, before.px_per_mm), offsets[_MOUTH])
 
     fade = step(far, _FADE_MM, 0.0)[..., None]
     on_skin = covered & (layer[1] == _SKIN)
     weight = _half(on_skin)
     relit = spread(_mean(there[..., 4:7], on_skin), weight)
+    darker = np.log(np.minimum(shade / shade_before, 1))
     drawn = [_mean(there[..., 7:10], layer[1] == number) for number in range(3)]
     drawn[_EYES] *= _EYE_SHADE
     inside = layer[1] == _MOUTH
@@ -230,15 +235,17 @@ def _layers(model: MorphableModel, before: _Head, after: _Head, size: tuple[int,
         colour[inside] = inside_albedo(model, there[inside][:, 11:14], part)
         light = np.median(after.light[after.facing > 0.5], axis=0)
         lips = spread(_mean(there[..., 10:11], on_skin), weight)[..., 0]
-        behind = (_mean(there[..., 10:11], inside)[..., 0] - lips) * (share[_MOUTH] > 0)
-        drawn[_MOUTH] = _mean(colour, inside) * light * _shade(behind, share[_MOUTH], after.px_per_mm)[..., None]
+        behind = spread(_mean(there[..., 10:11], inside), _half(inside))[..., 0] - lips
+        behind = np.maximum(behind, 0)[..., None]
+        drawn[_MOUTH] = spread(_mean(colour, inside), _half(inside)) * light * shade[..., None]
+        drawn[_MOUTH] *= 0.8 * np.exp(-behind / 25)
     return _Layers(
         share=np.stack(share),
         offset_px=np.stack(offsets),
         known=np.stack(known),
         drawn=np.stack(drawn),
-        gain=relit * fade,
-        opened=opened,
+        gain=np.stack([relit * fade] * 2 + [relit * fade + darker[..., None]]),
+        opened=_grown(opened, 1.0 * before.px_per_mm),
     )
 
 
@@ -273,15 +280,22 @@ def _eyes(offset: np.ndarray, known: np.ndarray, share: np.ndarray) -> tuple[np.
 
 
 def _opening(model: MorphableModel, head: _Head, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) where a picture shows what is between the lips, 1.2 mm of them included; all 0 if they are closed."""
+    """(H, W) share of what is between the lips."""
     ring = model.landmarks478(head.points[:, :2])[_INNER_LIPS]
-    height = np.abs(ring[1:10, 1] - ring[:10:-1, 1]).max()
-    mask = np.zeros(size[::-1], np.float32)
-    if height > 1.0 * head.px_per_mm:
-        cv2.fillPoly(mask, [np.rint(16 * ring - 8).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
-        side = 2 * round(1.2 * head.px_per_mm) + 1
-        mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-    return mask
+    mask = np.zeros(size[::-1], np.uint8)
+    if np.abs(ring[1:10, 1] - ring[:10:-1, 1]).max() > 0.5 * head.px_per_mm:
+        for _ in range(2):  # G. Chaikin, "An algorithm for high-speed curve generation", 1974
+            onward = np.roll(ring, -1, axis=0)
+            ring = np.stack([0.75 * ring + 0.25 * onward, 0.25 * ring + 0.75 * onward], 1).reshape(-1, 2)
+        cv2.fillPoly(mask, [np.rint(16 * ring - 8).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return soft(mask / np.float32(255), 0.5 * head.px_per_mm)
+
+
+def _grown(mask: np.ndarray, radius_px: float) -> np.ndarray:
+    """(H, W) mask grown to all sides, or shrunk where the radius is negative."""
+    side = 2 * round(abs(radius_px)) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return cv2.dilate(mask, disc) if radius_px > 0 else cv2.erode(mask, disc)
 
 
 def _upper_jaw(
@@ -297,18 +311,15 @@ def _upper_jaw(
     rows, columns = np.mgrid[:height, :width].astype(np.float32) + 0.5
     offset = columns[..., None] * turn[0] + rows[..., None] * turn[1] + turn[2]
     offset -= np.stack([columns, rows], axis=-1)
-    side = 2 * round(1.6 * before.px_per_mm) + 1
-    inner = soft(cv2.erode(opened, np.ones((side, side))), 0.5 * before.px_per_mm)
+    inner = soft(_grown(opened, -0.5 * before.px_per_mm), 0.5 * before.px_per_mm)
     return offset, moved(inner, offset)
 
 
-def _shade(behind_mm: np.ndarray, share: np.ndarray, px_per_mm: float) -> np.ndarray:
-    """(H, W) share of the light that reaches the mouth's inside: less behind the lips, and below the upper."""
-    depth = np.exp(-np.maximum(behind_mm, 0) / 14)
-    from_above = np.float32([0, 2.5 * px_per_mm])
-    below = cv2.warpAffine(share, np.float32([[1, 0, 0], [0, 1, from_above[1]]]), share.shape[::-1])
-    open_above = soft(below, 2.5 * px_per_mm)
-    return 0.75 * depth * (0.25 + 0.75 * np.minimum(open_above, 1))
+def _shade(share: np.ndarray, px_per_mm: float) -> np.ndarray:
+    """(H, W) share of the light that gets past the lips into an open mouth (H, W): least below the upper lip."""
+    shift = np.float32([[1, 0, 0], [0, 1, 1.3 * px_per_mm]])
+    below = cv2.warpAffine(share, shift, share.shape[::-1])
+    return 0.3 + 0.7 * np.clip(2 * soft(below, 3.0 * px_per_mm) - 1, 0, 1)
 
 
 def _mean(value: np.ndarray, where: np.ndarray) -> np.ndarray:

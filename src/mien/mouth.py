@@ -19,8 +19,8 @@ _LOWER_MM = np.cumsum([0, 5.0, 5.5, 7.0, 7.0, 7.0, 11.0, 10.5])
 _CROWN_MM = 9.5  # height of the crowns; above it the gums begin
 _ENAMEL = np.array([0.62, 0.55, 0.45], np.float32)
 _GUM = np.array([0.36, 0.14, 0.12], np.float32)
-_FLESH = np.array([0.22, 0.07, 0.06], np.float32)
-_TONGUE = np.array([0.38, 0.15, 0.13], np.float32)
+_FLESH = np.array([0.10, 0.03, 0.025], np.float32)
+_TONGUE = np.array([0.17, 0.06, 0.05], np.float32)
 
 
 @lru_cache(maxsize=4)
@@ -81,7 +81,7 @@ def _teeth(rest: np.ndarray, whole: np.ndarray, borders: np.ndarray, up: float) 
     gum = step(height - (_CROWN_MM - 2.5 + 2.5 * arch), -0.5, 0.8)[:, None]
     notch = step(height - 1.4 * (1 - arch), 0.3, -0.3)[:, None]
     colour = enamel + gum * (_GUM - enamel)
-    return (colour * (1 - 0.8 * notch)).astype(np.float32)
+    return (colour * (1 - 0.5 * notch)).astype(np.float32)
 
 
 def _part(model: MorphableModel, name: str) -> np.ndarray:
