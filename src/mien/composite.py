@@ -64,7 +64,9 @@ def composite(
     heads = _Head.of(model, before, camera), _Head.of(model, after, camera)
     if landmarks_px is not None:
         xy = [head.points[:, :2] for head in heads]
-        for place, offset in zip(xy, offsets_px(model, *xy, heads[0].facing, landmarks_px[:, :2]), strict=True):
+        for place, offset in zip(
+            xy, offsets_px(model, *xy, heads[0].facing, landmarks_px[:, :2]), strict=True
+        ):
             place += offset
     low, high, scale = _frame(heads, image.shape)
     if (high <= low).any():
@@ -173,7 +175,9 @@ class _Layers:
         """(H, W) 0 where the edit does nothing."""
         moves = (self.share * np.linalg.norm(self.offset_px, axis=-1)).max(axis=0)
         new = (self.share * (1 - self.known)).sum(axis=0)
-        change = np.maximum.reduce([moves / 0.3, new / 0.1, np.abs(self.share[..., None] * self.gain).max(axis=(0, -1)) / 0.01])
+        change = np.maximum.reduce(
+            [moves / 0.3, new / 0.1, np.abs(self.share[..., None] * self.gain).max(axis=(0, -1)) / 0.01]
+        )
         return step(soft(np.minimum(change, 1), 2.0), 0.1, 0.9)
 
 
@@ -316,7 +320,7 @@ def _upper_jaw(
 
 
 def _shade(share: np.ndarray, px_per_mm: float) -> np.ndarray:
-    """(H, W) share of the light that gets past the lips into an open mouth (H, W): least below the upper lip."""
+    """(H, W) share of the light that gets past the lips into a mouth (H, W): least below the upper lip."""
     shift = np.float32([[1, 0, 0], [0, 1, 1.3 * px_per_mm]])
     below = cv2.warpAffine(share, shift, share.shape[::-1])
     return 0.3 + 0.7 * np.clip(2 * soft(below, 3.0 * px_per_mm) - 1, 0, 1)

@@ -13,8 +13,8 @@ from mien.warp import step
 
 _UPPER_MM = np.cumsum([0, 8.5, 6.5, 7.5, 7.0, 7.0, 10.0, 9.5])
 _LOWER_MM = np.cumsum([0, 5.0, 5.5, 7.0, 7.0, 7.0, 11.0, 10.5])
-"""Borders between the teeth along the arch, from the middle: mean widths of the crowns (S. J. Nelson, M. M. Ash,
-"Wheeler's dental anatomy, physiology, and occlusion", 9th ed. 2010, tables 1-1 and following)."""
+"""Borders between the teeth along the arch, from the middle: mean widths of the crowns (S. J. Nelson,
+M. M. Ash, "Wheeler's dental anatomy, physiology, and occlusion", 9th ed. 2010, tables 1-1 and following)."""
 
 _CROWN_MM = 9.5  # height of the crowns; above it the gums begin
 _ENAMEL = np.array([0.62, 0.55, 0.45], np.float32)

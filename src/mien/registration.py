@@ -1,4 +1,4 @@
-"""The last pixels between a fitted head and its photograph: the mesh moved so that landmarks are where seen."""
+"""The last pixels between a fitted head and its photograph: landmarks moved to where they are seen."""
 
 from __future__ import annotations
 

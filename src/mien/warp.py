@@ -9,7 +9,7 @@ import numpy as np
 def spread(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Fills a picture from the pixels that are known, the coarser the further away: pull and push.
 
-    Source: S. J. Gortler, R. Grzeszczuk, R. Szeliski, M. F. Cohen, "The lumigraph", SIGGRAPH 1996, section 3.4.
+    Source: S. J. Gortler, R. Grzeszczuk, R. Szeliski, M. F. Cohen, "The lumigraph", SIGGRAPH 1996, sec. 3.4.
 
     Args:
         values: (H, W, C) float32.

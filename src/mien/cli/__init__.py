@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Union
 
+from mien.cli.edit import Edit
 from mien.cli.models import Models
 from mien.cli.reconstruct import Reconstruct
 from mien.cli.status import Status
@@ -19,6 +20,7 @@ from mien.errors import MienError
 
 _COMMANDS = {
     "reconstruct": Reconstruct,
+    "edit": Edit,
     "synthesize": Synthesize,
     "train": Train,
     "bootstrap": Bootstrap,
@@ -31,6 +33,8 @@ _DESCRIPTION = """One photograph in, a 3D face out, as a short code whose number
 Examples:
   mien reconstruct photo.jpg           3D face, overlay picture and code, to mien-out
   mien reconstruct --help              what else it can do, by example
+  mien edit photo.jpg --expression happiness=0.8 -o smile.jpg
+                                       the photo with the face changed
   mien synthesize faces -n 1000        random labelled pictures of faces
   mien train run                       an encoder from nothing, on such pictures (extra: train)
   mien models info anny                what the face model is made of, and its licence
