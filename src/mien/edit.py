@@ -22,7 +22,7 @@ LIGHTS: dict[str, tuple[float, float, float]] = {
     "above": (0.0, 1.0, 0.45),
     "below": (0.0, -1.0, 0.6),
 }
-"""Where the lamp of each preset stands, as the viewer of the picture sees it: x to the right, y up, z near."""
+"""Where the lamp of each preset stands, as the picture's viewer sees it: x to the right, y up, z near."""
 
 _FILL = 0.3  # share of a preset's light that comes from everywhere
 _NECK_MM = np.array([0.0, -75.0, -75.0])  # what a head turns about: between skull and spine, model frame

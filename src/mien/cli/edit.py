@@ -94,7 +94,7 @@ class Edit:
             return Status.NO_FACE
         if face.image is None and (self.sheet or needs_photo(self.out, self.alone)):
             print(
-                f"{self.face}: its photo is not here; put it back, or give --alone, or make a .glb or .face.json",
+                f"{self.face}: its photo is not here; put it back, or give --alone, .glb or .face.json",
                 file=sys.stderr,
             )
             return Status.UNREADABLE

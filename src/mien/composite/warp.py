@@ -39,12 +39,19 @@ def moved(image: np.ndarray, offset_px: np.ndarray) -> np.ndarray:
     x = np.arange(width, dtype=np.float32) + offset_px[..., 0]
     y = np.arange(height, dtype=np.float32)[:, None] + offset_px[..., 1]
     seen = cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.clip(seen, 0.0, 1.0)
+    return np.clip(seen, 0.0, 1.0, out=seen)
 
 
 def soft(mask: np.ndarray, radius_px: float) -> np.ndarray:
     """A (H, W) mask with an edge that wide on either side."""
     return cv2.GaussianBlur(mask, (0, 0), max(radius_px / 2, 0.3))
+
+
+def grown(mask: np.ndarray, radius_px: float) -> np.ndarray:
+    """A (H, W) mask grown to all sides, or shrunk where the radius is negative."""
+    side = 2 * round(abs(radius_px)) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return cv2.dilate(mask, disc) if radius_px > 0 else cv2.erode(mask, disc)
 
 
 def step(value: np.ndarray, start: float, end: float) -> np.ndarray:
