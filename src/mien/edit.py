@@ -121,8 +121,21 @@ def turned(
     """
     x, y, z = np.radians([pitch_degrees, yaw_degrees, roll_degrees])
     turn = [rotation_matrix(np.array(axis)) for axis in ([0.0, 0, z], [0, y, 0.0], [x, 0.0, 0])]
-    before = rotation_matrix(np.asarray(code.rotation, np.float64))
-    after = turn[0] @ turn[1] @ turn[2] @ before
+    return _about_neck(code, turn[0] @ turn[1] @ turn[2] @ rotation_matrix(_rotation(code)))
+
+
+def with_pose_of(code: FaceCode, other: FaceCode) -> FaceCode:
+    """The head turned about its neck to look where another does."""
+    return _about_neck(code, rotation_matrix(_rotation(other)))
+
+
+def _rotation(code: FaceCode) -> np.ndarray:
+    return np.asarray(code.rotation, np.float64)
+
+
+def _about_neck(code: FaceCode, after: np.ndarray) -> FaceCode:
+    """The head with a rotation (3, 3) in place of its own, its neck where it was."""
+    before = rotation_matrix(_rotation(code))
     shift = (before - after) @ _NECK_MM * [1, -1, -1]
     return code.with_(rotation=rotation_vector(after), translation=np.asarray(code.translation) + shift)
 

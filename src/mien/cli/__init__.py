@@ -16,11 +16,13 @@ from mien.cli.reconstruct import Reconstruct
 from mien.cli.status import Status
 from mien.cli.synthesize import Synthesize
 from mien.cli.train import Bootstrap, ExportEncoder, Train
+from mien.cli.transfer import Transfer
 from mien.errors import MienError
 
 _COMMANDS = {
     "reconstruct": Reconstruct,
     "edit": Edit,
+    "transfer": Transfer,
     "synthesize": Synthesize,
     "train": Train,
     "bootstrap": Bootstrap,
@@ -35,6 +37,8 @@ Examples:
   mien reconstruct --help              what else it can do, by example
   mien edit photo.jpg --expression happiness=0.8 -o smile.jpg
                                        the photo with the face changed
+  mien transfer smile.jpg serious.jpg -o result.jpg
+                                       one face's expression on another's photo
   mien synthesize faces -n 1000        random labelled pictures of faces
   mien train run                       an encoder from nothing, on such pictures (extra: train)
   mien models info anny                what the face model is made of, and its licence

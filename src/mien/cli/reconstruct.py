@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from mien.cli.inputs import expand, is_face_file
+from mien.cli.progress import progress
 from mien.cli.results import Results
 from mien.cli.status import Status
 from mien.cli.terminal import show
@@ -73,7 +72,7 @@ class Reconstruct:
         inputs = list(expand(self.inputs))
         outcomes: list[_Outcome] = []
         try:
-            with _progress(len(inputs)) as (advance, say):
+            with progress(len(inputs)) as (advance, say):
                 for item in inputs:
                     advance(str(item) if isinstance(item, Path) else "")
                     outcome = self._do(item, results)
@@ -156,38 +155,6 @@ class _Outcome:
     def done(self) -> bool:
         """Whether its results are there."""
         return self.status == Status.DONE
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
-    """Two functions: one to call before each input, one that says a line on standard error.
-
-    A bar is drawn for several inputs in a terminal.
-    """
-
-    def one_line(text: str) -> str:
-        return " ".join(text.split())
-
-    if total < 2 or not sys.stderr.isatty():
-        yield lambda name: None, lambda line: print(one_line(line), file=sys.stderr, flush=True)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
-        started = iter(range(total))
-
-        def advance(name: str) -> None:
-            from rich.markup import escape
-
-            bar.update(task, completed=next(started), description=escape(Path(name).name))
-
-        yield (
-            advance,
-            lambda line: bar.console.print(one_line(line), markup=False, highlight=False, soft_wrap=True),
-        )
 
 
 def _summarise(outcomes: list[_Outcome], folder: Path) -> None:

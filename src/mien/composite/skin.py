@@ -12,9 +12,11 @@ from mien.composite.view import View
 from mien.composite.warp import grown, moved, soft, spread, step
 from mien.image import srgb_to_linear
 
-_FADE_MM = 25.0  # how far the change of light reaches beyond the head
+_FADE_MM = 10.0  # how far changes of light and colour reach beyond the head
 _LIP_MM = 1.0  # width of lip that is not told from the mouth's inside
-_OTHER = 0.7, 0.25  # differences in strength and tint, logarithms, from which a colour is not the skin's
+_OTHER_STRENGTH = 0.7, 1.2  # logarithms, by which what is not skin is darker or brighter than expected
+_OTHER_TINT = 0.25  # and by which its tint differs
+_TINT, _HAIR = 0.4, 0.5  # share of a change of light that is taken for its tint, and for hair
 
 
 def skin_layer(view: View, share: np.ndarray) -> Layer:
@@ -27,33 +29,57 @@ def skin_layer(view: View, share: np.ndarray) -> Layer:
     return Layer(
         share=share,
         offset_px=offset,
-        log_gain=_relit(view, here) + _recoloured(view, here, offset) + _lip_seam(view)[..., None],
+        log_gain=_changed_colour(view, here, offset) + _lip_seam(view)[..., None],
         hidden=grown(opened, _LIP_MM * view.before.px_per_mm),
     )
 
 
-def _relit(view: View, here: np.ndarray) -> np.ndarray:
-    """(H, W, 3) logarithm of the light after over the light before."""
-    change = view.seen(view.after.log_light - view.before.log_light)
-    return spread(change, here.astype(np.float32)) * step(view.far_mm, _FADE_MM, 0.0)[..., None]
-
-
-def _recoloured(view: View, here: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """(H, W, 3) logarithm of the albedo after over that before, where the photograph shows skin at all."""
-    change = view.after.log_albedo - view.before.log_albedo
-    if not change.any():
+def _changed_colour(view: View, here: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """(H, W, 3) logarithm of what light and albedo change."""
+    before, after = view.before, view.after
+    if np.array_equal(before.log_light, after.log_light) and np.array_equal(
+        before.log_albedo, after.log_albedo
+    ):
         return np.zeros((*here.shape, 3), np.float32)
+    trust = _skin_share(view, here, offset)
+    return _relit(view, here, trust) + _recoloured(view, here, trust)
+
+
+def _relit(view: View, here: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    """(H, W, 3) logarithm of the light after over the light before: in full on skin, less on hair.
+
+    Held within what fitted light is good for: nine harmonics say more about strength than about tint.
+    """
+    change = view.seen(view.after.log_light - view.before.log_light)
+    strength = change.mean(axis=-1, keepdims=True)
+    change = np.tanh(strength) + _TINT * (change - strength)
+    change = soft(spread(change, here.astype(np.float32)), 4.0 * view.after.px_per_mm)
+    within = _HAIR * soft((view.far_mm == 0).astype(np.float32), 4.0 * view.after.px_per_mm) ** 2
+    return change * np.maximum(trust, within)[..., None]
+
+
+def _recoloured(view: View, here: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    """(H, W, 3) logarithm of the albedo after over that before."""
+    change = view.seen(view.after.log_albedo - view.before.log_albedo)
+    return spread(change, here.astype(np.float32)) * trust[..., None]
+
+
+def _skin_share(view: View, here: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """(H, W) how far the photograph shows what the model expects: skin; not hair, clothes, background."""
+    seen = here & view.visible
+    if not seen.any():
+        return np.zeros(here.shape, np.float32)
     expected = spread(
         view.seen(view.before.log_albedo) + view.seen(view.before.log_light), here.astype(np.float32)
     )
     shown = np.log(np.maximum(srgb_to_linear(moved(view.photo, offset)), 1e-3))
     difference = shown - expected
-    difference -= np.median(difference[here & view.visible], axis=0) if (here & view.visible).any() else 0
+    difference -= np.median(difference[seen], axis=0)
     strength = difference.mean(axis=-1)
     tint = np.linalg.norm(difference - strength[..., None], axis=-1)
-    trust = 1 / (1 + (strength / _OTHER[0]) ** 4 + (tint / _OTHER[1]) ** 4)
-    trust = soft(trust, 1.5 * view.after.px_per_mm) * step(view.far_mm, 0.4 * _FADE_MM, 0.0)
-    return spread(view.seen(change), here.astype(np.float32)) * trust[..., None]
+    strength /= np.where(strength < 0, *_OTHER_STRENGTH)
+    share = 1 / (1 + strength**4 + (tint / _OTHER_TINT) ** 4)
+    return soft(share, 1.5 * view.after.px_per_mm) * step(view.far_mm, _FADE_MM, 0.0)
 
 
 def _lip_seam(view: View) -> np.ndarray:
