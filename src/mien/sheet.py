@@ -32,14 +32,17 @@ def edit_sheet(face: Reconstruction, height: int = 240) -> np.ndarray:
     rows.append([("as it is", face), *((f"light {name}", face.lit(name)) for name in LIGHTS)])
     traits = [(f"{n} {a:+d}", face.with_traits(**{n: a})) for n in TRAITS for a in _AMOUNTS]
     rows += [traits[i : i + 2 * len(_AMOUNTS)] for i in range(0, len(traits), 2 * len(_AMOUNTS))]
-    pictures = [np.concatenate([_cell(other, label, height) for label, other in row], axis=1) for row in rows]
+    pictures = [
+        np.concatenate([framed(other, label, height) for label, other in row], axis=1) for row in rows
+    ]
     width = max(row.shape[1] for row in pictures)
     return np.concatenate(
         [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=1.0) for row in pictures]
     )
 
 
-def _cell(face: Reconstruction, label: str, height: int) -> np.ndarray:
+def framed(face: Reconstruction, label: str, height: int) -> np.ndarray:
+    """(height, height, 3) the photograph around an edited face, with a label below."""
     left, top, right, bottom = face.face.box_px
     x, y, half = (left + right) / 2, (top + bottom) / 2, 0.8 * max(right - left, bottom - top)
     box = [round(n) for n in (x - half, y - 1.1 * half, x + half, y + 0.9 * half)]

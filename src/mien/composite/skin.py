@@ -79,7 +79,7 @@ def _skin_share(view: View, here: np.ndarray, offset: np.ndarray) -> np.ndarray:
     tint = np.linalg.norm(difference - strength[..., None], axis=-1)
     strength /= np.where(strength < 0, *_OTHER_STRENGTH)
     share = 1 / (1 + strength**4 + (tint / _OTHER_TINT) ** 4)
-    return soft(share, 1.5 * view.after.px_per_mm) * step(view.far_mm, _FADE_MM, 0.0)
+    return soft(share, 3.0 * view.after.px_per_mm) * step(view.far_mm, _FADE_MM, 0.0)
 
 
 def _lip_seam(view: View) -> np.ndarray:
