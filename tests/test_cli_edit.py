@@ -82,6 +82,7 @@ def test_edits_add_up(capsys):
         ("--light missing.jpg", 4, "missing.jpg: no such file"),
         ("--light none.png", 3, "none.png: no face found"),
         ("--mix other.png", 2, "FACE=SHARE"),
+        ("--rotate nan 0 0", 2, "finite"),
         ("--mix missing.png=0.5", 4, "missing.png: no such file"),
         ("--neutral -o b.tiff", 2, ".png, .jpg"),
         ("--sheet -o b.glb", 2, "--sheet makes a picture"),
@@ -100,7 +101,7 @@ def test_wrong_usage_writes_nothing(capsys, arguments, status, message):
 @pytest.mark.parametrize(
     ("face", "status", "message"),
     [
-        ("none.png", 3, "no face found"),
+        ("none.png", 3, "no face"),
         ("missing.png", 4, "no such file"),
         ("bad.face.json", 4, "not a JSON"),
     ],

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 
 from mien.morphable import MorphableModel
+from mien.overlay import LUMINANCE
 
 TRAITS: tuple[str, ...] = ("tone", "stubble", "lips", "brows")
 """Lighter skin, a darker beard's region, redder lips, darker brows."""
 
 _TONE = 3  # components that carry the skin's tone and undertones: no other trait may change them
-_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _REDNESS = np.array([1.0, -0.5, -0.5])
 
 _LIPS = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146]
@@ -46,9 +46,9 @@ def direction(model: MorphableModel, name: str) -> np.ndarray:
     x, y, z = model.refinement(np.asarray(model.identity_mean)).T
     cheeks = (np.abs(x) < 50) & (np.abs(x) > 22) & (y > -50) & (y < -18) & (z > -20)
     where, colour = {
-        "stubble": (beard, -_LUMINANCE),
-        "lips": (lips, _REDNESS - 0.5 * _LUMINANCE),
-        "brows": (brows, -_LUMINANCE),
+        "stubble": (beard, -LUMINANCE),
+        "lips": (lips, _REDNESS - 0.5 * LUMINANCE),
+        "brows": (brows, -LUMINANCE),
     }[name]
     along = (components[:, where].mean(axis=1) - components[:, cheeks].mean(axis=1)) @ colour
     along[:_TONE] = 0

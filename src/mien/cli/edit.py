@@ -77,12 +77,16 @@ class Edit:
 
     def run(self) -> int:
         """Makes all results, then writes them."""
+        import numpy as np
+
         try:
             suffixes = [suffix_of(path) for path in self.out]
             if not self.out:
                 raise ValueError("-o needs at least one result, as in -o out.png")
             if self.sheet and not {".png", ".jpg", ".jpeg"}.issuperset(suffixes):
                 raise ValueError("--sheet makes a picture: give -o a name that ends in .png or .jpg")
+            if not np.isfinite([self.identity or 0.0, self.softness, *self.rotate]).all():
+                raise ValueError("--identity, --softness and --rotate need finite numbers")
             face = open_face(self.face)
             edited = face.edited(self._edited(face))
         except ValueError as error:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mien.composite.warp import moved, soft, spread, step
+from mien.composite.warp import moved, soft, step
 from mien.image import linear_to_srgb, srgb_to_linear
+from mien.overlay import LUMINANCE, is_grey
 
 _STILL_PX, _SAME = 0.3, 0.01  # offsets and logarithms of gain below which nothing changes
 
@@ -25,6 +26,7 @@ class Layer:
         drawn: (H, W, 3) linear RGB for where the photograph does not show it; None if it does everywhere.
         known: (H, W) how far the photograph shows it.
         hidden: (H, W) where the photograph shows another surface, whose pixels must not be moved here.
+        instead: (H, W, 3) sRGB to move in their place.
     """
 
     share: np.ndarray
@@ -33,6 +35,7 @@ class Layer:
     drawn: np.ndarray | None = None
     known: np.ndarray | None = None
     hidden: np.ndarray | None = None
+    instead: np.ndarray | None = None
 
     def change(self) -> np.ndarray:
         """(H, W) from 0, nothing, to 1."""
@@ -58,14 +61,15 @@ def laid_over(photo: np.ndarray, layers: Sequence[Layer]) -> np.ndarray:
             continue
         source = photo
         if layer.hidden is not None and layer.hidden.any():
-            hidden = full(layer.hidden)[..., None]
-            source = photo + hidden * (spread(photo, 1 - hidden[..., 0]) - photo)
+            source = photo + full(layer.hidden)[..., None] * (full(layer.instead) - photo)
         offset_px = full(layer.offset_px) * (width / layer.share.shape[1])
         value = srgb_to_linear(moved(source, offset_px)) * np.exp(full(layer.log_gain))
         if layer.drawn is not None:
             drawn = full(layer.drawn)
             value = drawn + full(layer.known)[..., None] * (value - drawn)
         result += share * value
+    if is_grey(photo):
+        result = np.repeat((result @ LUMINANCE)[..., None], 3, axis=-1)
     result = linear_to_srgb(np.minimum(result, 1.0))
     change = np.maximum.reduce([layer.change() for layer in layers])
     changed = full(step(soft(change, 2.0), 0.1, 0.9))[..., None]

@@ -25,12 +25,13 @@ def skin_layer(view: View, share: np.ndarray) -> Layer:
     still = view.far_mm > REACH_MM
     known = (here & view.visible) | still
     offset = spread(np.where(still[..., None], 0, view.offset_px), known.astype(np.float32))
-    opened, _ = openings(view)
+    hidden = grown(openings(view)[0], _LIP_MM * view.before.px_per_mm)
     return Layer(
         share=share,
         offset_px=offset,
         log_gain=_changed_colour(view, here, offset) + _lip_seam(view)[..., None],
-        hidden=grown(opened, _LIP_MM * view.before.px_per_mm),
+        hidden=hidden,
+        instead=spread(view.photo, 1 - hidden),
     )
 
 
