@@ -44,19 +44,15 @@ def composite(
         after: the face it shall show.
         image: (H, W, 3) float, sRGB in [0, 1].
         camera: the photograph's.
-        landmarks_px: (478, 2) MediaPipe's landmarks as detected; the face is then cut along lips and lids
-            where these are seen, not where the fit has them.
+        landmarks_px: (478, 2) MediaPipe's landmarks as detected: the face is cut along lips and lids where
+            these are seen; None to cut where the fit has them.
 
     Returns:
         (H, W, 3) float32, sRGB in [0, 1]; where nothing changes the photograph's own pixels.
     """
     heads = Head.of(model, before, camera), Head.of(model, after, camera, neck_of=before)
-    if landmarks_px is not None:
-        places = [head.points[:, :2] for head in heads]
-        for place, offset in zip(
-            places, offsets_px(model, *places, heads[0].facing, landmarks_px), strict=True
-        ):
-            place += offset
+    for head, offset in zip(heads, offsets_px(model, *heads, landmarks_px), strict=True):
+        head.points[:, :2] += offset
     low, high, scale = _frame(heads, image.shape)
     result = np.array(image, np.float32)
     if (high <= low).any():

@@ -34,7 +34,7 @@ def inner_mouth_layer(view: View) -> Layer:
     """The layer: what the photograph shows of the teeth stays with the upper jaw, the rest is drawn."""
     opened, share = openings(view)
     share = share * view.covered
-    offset, known = _with_upper_jaw(view, opened)
+    offset, known = _with_upper_jaw(view, opened, share)
     shade = _shade(share, view.after.px_per_mm)
     darker = np.log(np.minimum(shade / moved(_shade(opened, view.before.px_per_mm), offset), 1))
     return Layer(
@@ -62,19 +62,19 @@ def _opening(model: MorphableModel, head: Head, shape: tuple[int, int]) -> np.nd
     return soft(mask / np.float32(255), 0.5 * head.px_per_mm)
 
 
-def _with_upper_jaw(view: View, opened: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _with_upper_jaw(view: View, opened: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Offsets (H, W, 2) of what moves as the upper teeth do, and how far (H, W) the photograph shows it."""
     teeth = vertices_of(view.model, "teeth_upper")
     if not teeth.any():
-        return np.zeros((*opened.shape, 2), np.float32), opened
+        return np.zeros((*opened.shape, 2), np.float32), (opened >= share).astype(np.float32)
     after = np.column_stack([view.after.points[teeth, :2], np.ones(teeth.sum())])
     turn = np.linalg.lstsq(after, view.before.points[teeth, :2], rcond=None)[0].astype(np.float32)
     rows, columns = pixel_centres(opened.shape)
     offset = columns[..., None] * turn[0] + rows[..., None] * turn[1] + turn[2]
     offset -= np.stack(np.broadcast_arrays(columns, rows), axis=-1)
-    unit = view.before.px_per_mm
-    inner = soft(grown(opened, -0.5 * unit), 0.5 * unit)
-    return offset, moved(inner, offset)
+    edge = 0.5 * view.before.px_per_mm
+    shown, asked = (soft(grown(mask, -edge), edge) for mask in (opened, share))
+    return offset, np.minimum((moved(shown, offset) + 0.02) / (asked + 0.02), 1)
 
 
 def _relit(view: View) -> np.ndarray:

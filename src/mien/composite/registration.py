@@ -8,24 +8,28 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import SuperLU, splu
 
+from mien.composite.head import Head
 from mien.morphable import MorphableModel
 
 _STIFFNESS = 0.05  # of the mesh against the landmarks' pull
 
-_EDGES = np.array(
+_LIPS = np.array(
     [(191, 95), (80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318), (415, 324)]
-    + [(161, 163), (160, 144), (159, 145), (158, 153), (157, 154)]
+)
+_LIDS = np.array(
+    [(161, 163), (160, 144), (159, 145), (158, 153), (157, 154)]
     + [(388, 390), (387, 373), (386, 374), (385, 380), (384, 381)]
 )
 """MediaPipe's points that meet when mouth and eyes close, upper and lower."""
 
+_LEAST_MM = 0.3  # openings smaller than this are not told apart
+
 
 def offsets_px(
     model: MorphableModel,
-    before_px: np.ndarray,
-    after_px: np.ndarray,
-    facing: np.ndarray,
-    landmarks_px: np.ndarray,
+    before: Head,
+    after: Head,
+    landmarks_px: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """How far each vertex of a fitted head is from where the photograph shows it, before and after an edit.
 
@@ -34,33 +38,57 @@ def offsets_px(
     closes do close: what opening the fit had missed shrinks as the opening does.
 
     Args:
-        model: of the head, NumPy.
-        before_px, after_px: (V, 2) projected vertices.
-        facing: (V,) cosine between normal and direction to the camera; what faces away is not believed.
-        landmarks_px: (478, 2) as detected.
+        model: of the heads, NumPy.
+        before, after: as fitted, and as edited.
+        landmarks_px: (478, 2) as detected; None to believe the fit.
 
     Returns:
         (V, 2) float32 to be added to the projections before, and the same after.
     """
     embedding = model.landmarks478
-    seen = np.clip(embedding(facing[:, None])[:, 0] / 0.3, 0, 1)[:, None]
-    places_before, places_after = embedding(before_px), embedding(after_px)
-    missing = (landmarks_px - places_before) * seen
+    places = [embedding(head.points[:, :2]) for head in (before, after)]
+    if landmarks_px is None:
+        landmarks_px = _as_detected(model, before, places[0])
+    seen = np.clip(embedding(before.facing[:, None])[:, 0] / 0.3, 0, 1)[:, None]
+    missing = (landmarks_px - places[0]) * seen
     largest = 0.05 * np.ptp(landmarks_px[:, 0])
     missing *= np.minimum(1, largest / np.maximum(np.linalg.norm(missing, axis=1, keepdims=True), 1e-9))
-    upper, lower = _EDGES.T
-    open_before, open_after = (
-        np.linalg.norm(places[lower] - places[upper], axis=1) + 0.02 * largest
-        for places in (places_before, places_after)
-    )
-    lost = 1 - np.minimum(open_after / open_before, 1)[:, None]
-    closing = 0.5 * lost * (missing[lower] - missing[upper])
     missing_after = missing.copy()
-    missing_after[upper] += closing
-    missing_after[lower] -= closing
-    places, factor = _membrane(model)
-    solved = factor.solve(places.T @ np.concatenate([missing, missing_after], axis=1)).astype(np.float32)
+    for pairs, rest_mm in ((_LIPS, _rest_mm(model)), (_LIDS, 0.0)):
+        upper, lower = pairs.T
+        gaps = [np.linalg.norm(p[lower] - p[upper], axis=1) for p in places]
+        opening = [
+            np.maximum(gap / head.px_per_mm - rest_mm, 0) + _LEAST_MM
+            for gap, head in zip(gaps, (before, after), strict=True)
+        ]
+        left = np.minimum(opening[1] / opening[0], 1)[:, None]
+        shown = (places[0] + missing)[lower] - (places[0] + missing)[upper]
+        moved = (places[1] + missing)[lower] - (places[1] + missing)[upper]
+        closing = 0.5 * np.where(left < 1, moved - left * shown, 0)
+        missing_after[upper] += closing
+        missing_after[lower] -= closing
+    where, factor = _membrane(model)
+    solved = factor.solve(where.T @ np.concatenate([missing, missing_after], axis=1)).astype(np.float32)
     return solved[:, :2], solved[:, 2:]
+
+
+def _as_detected(model: MorphableModel, head: Head, places: np.ndarray) -> np.ndarray:
+    """The model's landmarks (478, 2), the inner lips of a closed mouth together, as detectors have them."""
+    places = places.copy()
+    upper, lower = _LIPS.T
+    between = places[lower] - places[upper]
+    gap = np.maximum(np.linalg.norm(between, axis=1), 1e-9)
+    closing = 0.5 * between * np.minimum(_rest_mm(model) * head.px_per_mm / gap, 1)[:, None]
+    places[upper] += closing
+    places[lower] -= closing
+    return places
+
+
+@lru_cache(maxsize=4)
+def _rest_mm(model: MorphableModel) -> np.ndarray:
+    """(9,) millimetres between the points of the inner lips on the closed mouth of the mean head."""
+    upper, lower = model.landmarks478(np.asarray(model.identity_mean))[_LIPS.T]
+    return np.linalg.norm((lower - upper)[:, :2], axis=1)
 
 
 @lru_cache(maxsize=4)
