@@ -27,6 +27,7 @@ lint: $(BIN)/python
 gallery: $(BIN)/python
 	$(INSTALL) .
 	$(BIN)/python tools/make_gallery.py
+	$(BIN)/python tools/make_transfer_figure.py
 
 accuracy: $(BIN)/python
 	$(INSTALL) .

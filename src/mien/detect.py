@@ -221,6 +221,23 @@ def detect_faces(image: np.ndarray, max_faces: int = 8) -> list[DetectedFace]:
     return _kept_detector(os.getpid()).detect(image, max_faces)
 
 
+def find_again(image: np.ndarray, box_px: np.ndarray) -> np.ndarray | None:
+    """(478, 2) landmarks of a face whose box (left, top, right, bottom) is known; None if it is not found."""
+    left, top, right, bottom = box_px
+    middle, side = np.array([left + right, top + bottom]) / 2, max(right - left, bottom - top)
+    limits = np.array(image.shape[1::-1])
+    low = np.clip(np.floor(middle - side).astype(int), 0, limits)
+    high = np.clip(np.ceil(middle + side).astype(int), 0, limits)
+    if (high <= low).any():
+        return None
+    wanted = np.asarray(box_px) - np.tile(low, 2)
+    for face in detect_faces(image[low[1] : high[1], low[0] : high[0]], max_faces=4):
+        shared = np.minimum(face.box_px, wanted)[2:] - np.maximum(face.box_px, wanted)[:2]
+        if (shared > 0.75 * (wanted[2:] - wanted[:2])).all():
+            return face.landmarks_px[:, :2] + low
+    return None
+
+
 @cache
 def _kept_detector(process: int) -> Detector:
     """One for each process, because MediaPipe's threads do not survive a fork."""

@@ -24,7 +24,8 @@ _WHOLE_SHARE = 0.75  # of the photograph; where the crop is larger, all is shown
 _FADE = 0.9, 1.06  # where the face ends, in parts of the way from its middle to the landmarks' oval
 _PORTRAIT_DISTANCE_MM = 1400.0
 _PORTRAIT_MARGIN, _PORTRAIT_SHARE = 0.06, 0.96  # above the crown and in all, in heights of the head with neck
-_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+"""Shares of linear red, green and blue in it (IEC 61966-2-1)."""
 
 
 def overlay(model: MorphableModel, face: Face, image: np.ndarray | None, height: int = 512) -> np.ndarray:
@@ -73,7 +74,7 @@ def photo_panels(
     if image is None:
         return [geometry, coloured]
     if is_grey(image):
-        coloured = np.repeat(linear_to_srgb(srgb_to_linear(coloured) @ _LUMINANCE)[..., None], 3, axis=-1)
+        coloured = np.repeat(linear_to_srgb(srgb_to_linear(coloured) @ LUMINANCE)[..., None], 3, axis=-1)
     shown = _face_share(model, code, size, principal_px)
     return [photo, geometry, shown * coloured + (1 - shown) * photo]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +14,7 @@ import numpy as np
 from mien.errors import UnreadableInput
 from mien.facefile import Face, face_bytes, load_face
 from mien.files import write_together
-from mien.image import focal_px_from_exif, load_image, png_bytes
+from mien.image import focal_px_from_exif, linear_to_srgb, load_image, png_bytes, srgb_to_linear
 from mien.morphable import MorphableModel, load_model
 
 if TYPE_CHECKING:
@@ -142,11 +142,13 @@ class Reconstruction:
         face: its code, camera and place in the photograph: what a `.face.json` holds.
         model: the morphable model of its code.
         image: (H, W, 3) float32 the photograph, sRGB in [0, 1]; None where it is not at hand.
+        shown: the code that the photograph shows, where `face.code` is an edited one.
     """
 
     face: Face
     model: MorphableModel
     image: np.ndarray | None = None
+    shown: FaceCode | None = None
 
     @property
     def code(self) -> FaceCode:
@@ -173,30 +175,98 @@ class Reconstruction:
         vertices = self.model.vertices(self.code.identity, self.code.expression)
         return Mesh(vertices.astype(np.float32), self.model.triangles)
 
-    def with_blendshapes(self, **coefficients: float) -> Reconstruction:
+    def edited(self, code: FaceCode) -> Reconstruction:
+        """The same face with another code, such as the functions of `mien.edit` make.
+
+        What the photograph shows is remembered, so that `picture` can change it.
+        """
+        return replace(self, face=replace(self.face, code=code, expression=None), shown=self.photographed)
+
+    @property
+    def photographed(self) -> FaceCode:
+        """The code that the photograph shows, whatever has been edited since."""
+        return self.shown or self.code
+
+    def with_expression(
+        self, name: str, strength: float = 1.0, *, exaggerate: bool = False
+    ) -> Reconstruction:
+        """The same face with one of the seven expressions: `face.with_expression("happiness", 0.8)`.
+
+        Raises:
+            ValueError: no such expression, or a strength outside [0, 1] without `exaggerate`.
+        """
+        from mien.edit import with_expression
+
+        return self.edited(with_expression(self.model, self.code, {name: strength}, exaggerate))
+
+    def with_blendshapes(self, *, exaggerate: bool = False, **coefficients: float) -> Reconstruction:
         """The same face doing something else: `face.with_blendshapes(jawOpen=0.5)`; all others stay.
 
         Raises:
-            ValueError: the model has no such expression, or the coefficient is outside its bounds.
+            ValueError: the model has no such expression, or the coefficient is outside its bounds without
+                `exaggerate`.
         """
-        low, high = self.model.expression_bounds
-        expression = np.array(self.code.expression, np.float64)
-        for name, value in coefficients.items():
-            if name not in self.model.expression_names:
-                near = difflib.get_close_matches(name, self.model.expression_names, n=1, cutoff=0.0)[0]
-                raise ValueError(f"{name} is no expression of {self.model.id}; did you mean {near}?")
-            if not low <= value <= high:
-                raise ValueError(f"{name} is {value}, must be in [{low}, {high}]")
-            expression[self.model.expression_names.index(name)] = value
-        return self._with_expression(expression)
+        from mien.edit import with_coefficients
+
+        return self.edited(with_coefficients(self.model, self.code, coefficients, exaggerate))
+
+    def with_expression_of(self, source: Reconstruction) -> Reconstruction:
+        """The same face doing what another does; it keeps looking where it looks."""
+        from mien.edit import with_expression_of
+
+        return self.edited(with_expression_of(self.model, self.code, source.code))
+
+    def with_traits(self, **strengths: float) -> Reconstruction:
+        """Other colours, in standard deviations: `face.with_traits(stubble=1)`; `mien.traits.TRAITS`."""
+        from mien.edit import with_traits
+
+        return self.edited(with_traits(self.model, self.code, strengths))
+
+    def lit(self, light: str | Reconstruction) -> Reconstruction:
+        """The same face lit from one of `mien.edit.LIGHTS`, or in the light of another face."""
+        from mien.edit import lit, with_light_of
+
+        code = lit(self.code, light) if isinstance(light, str) else with_light_of(self.code, light.code)
+        return self.edited(code)
+
+    def turned(
+        self, yaw_degrees: float = 0.0, pitch_degrees: float = 0.0, roll_degrees: float = 0.0
+    ) -> Reconstruction:
+        """The same face turned to its own left, down, and its crown to the left of the picture."""
+        from mien.edit import turned
+
+        return self.edited(turned(self.code, yaw_degrees, pitch_degrees, roll_degrees))
 
     def neutral(self) -> Reconstruction:
         """The same face doing nothing."""
-        return self._with_expression(np.zeros_like(self.code.expression))
+        return self.edited(self.code.with_(expression=np.zeros_like(self.code.expression)))
 
-    def _with_expression(self, expression: np.ndarray) -> Reconstruction:
-        code = self.code.with_(expression=expression)
-        return replace(self, face=replace(self.face, code=code, expression=None))
+    def picture(self) -> np.ndarray:
+        """(H, W, 3) sRGB: the photograph with the edited face in it; unedited, the photograph itself.
+
+        Raises:
+            ValueError: the photograph is not at hand.
+        """
+        from mien.composite import composite
+
+        if self.image is None:
+            raise ValueError("the photograph is not at hand; `render` draws the face alone")
+        return composite(
+            self.model, self.photographed, self.code, self.image, self.camera, self._landmarks_px
+        )
+
+    def cut_out(self) -> np.ndarray:
+        """(H, W, 4) sRGB and opacity: the head alone, cut from `picture`; drawn where there is no photo."""
+        drawn = self.render()
+        image = drawn.image if self.image is None else self.picture()
+        return np.concatenate([image, drawn.mask[..., None]], axis=-1)
+
+    @cached_property
+    def _landmarks_px(self) -> np.ndarray | None:
+        """(478, 2) of the photographed face, detected again; None where the detector does not find it."""
+        from mien.detect import find_again
+
+        return find_again(self.image, self.face.box_px)
 
     def render(self, supersample: int = 2, background: np.ndarray | None = None) -> Rendering:
         """The face as the photograph's camera sees it, in the photograph's light and size.
@@ -240,7 +310,13 @@ class Reconstruction:
 
         if self.image is None:
             return albedo_texture(self.model, self.code, size)
-        return project_texture(self.model, self.code, self.image, self.camera, size, mode)
+        seen = project_texture(self.model, self.photographed, self.image, self.camera, size, mode)
+        if np.array_equal(self.code.albedo, self.photographed.albedo):
+            return seen
+        own, before = (
+            srgb_to_linear(albedo_texture(self.model, code, size)) for code in (self.code, self.photographed)
+        )
+        return linear_to_srgb(np.minimum(srgb_to_linear(seen) * own / before, 1.0))
 
     def files(
         self, stem: str = "face", *, formats: Sequence[Format] = ("glb",), texture: TextureMode = "photo"

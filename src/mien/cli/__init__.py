@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Union
 
+from mien.cli.edit import Edit
 from mien.cli.evaluate import Evaluate
 from mien.cli.expression import Expression
 from mien.cli.models import Models
@@ -18,11 +19,14 @@ from mien.cli.status import Status
 from mien.cli.synthesize import Synthesize
 from mien.cli.train import Bootstrap, ExportEncoder, Train
 from mien.cli.train_expression import TrainExpression
+from mien.cli.transfer import Transfer
 from mien.errors import MienError
 
 _COMMANDS = {
     "reconstruct": Reconstruct,
     "expression": Expression,
+    "edit": Edit,
+    "transfer": Transfer,
     "synthesize": Synthesize,
     "train": Train,
     "bootstrap": Bootstrap,
@@ -38,6 +42,10 @@ Examples:
   mien reconstruct photo.jpg           3D face, overlay picture and code, to mien-out
   mien reconstruct --help              what else it can do, by example
   mien expression photo.jpg            which of seven expressions, and how strong
+  mien edit photo.jpg --expression happiness=0.8 -o smile.jpg
+                                       the photo with the face changed
+  mien transfer smile.jpg serious.jpg -o result.jpg
+                                       one face's expression on another's photo
   mien synthesize faces -n 1000        random labelled pictures of faces
   mien train run                       an encoder from nothing, on such pictures (extra: train)
   mien models info anny                what the face model is made of, and its licence

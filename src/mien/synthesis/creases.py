@@ -3,8 +3,8 @@
 A crease is a dark line with lighter flanks, laid over the skin's albedo. How deep they are differs from
 person to person, and some stay at rest, so a picture without them says little and one with them much.
 
-Source: P. Ekman, W. V. Friesen, J. C. Hager, "Facial Action Coding System: the manual" (2002), which names for
-each action unit the furrows that it makes.
+Source: P. Ekman, W. V. Friesen, J. C. Hager, "Facial Action Coding System: the manual" (2002), which names
+for each action unit the furrows that it makes.
 """
 
 from __future__ import annotations
