@@ -15,7 +15,7 @@ from mien.surface import similarity_fields
 
 _FLIP = np.array([1.0, -1.0, -1.0])
 _ERROR_MM = 0.3
-"""How far faces of different models are apart where they mean the same: what the priors are weighed against."""
+"""How far faces of different models that mean the same are apart: what priors are weighed against."""
 _ALBEDO_ERROR = 0.05
 """The same of what albedo components add up to."""
 _CORRELATION = 60.0
@@ -104,7 +104,7 @@ class _Bridge:
     albedo: np.ndarray
 
     def fit_identity(self, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(K,) identity of the face at rest (P, 3), and the rotation (3, 3) that turns it to the target's frame."""
+        """(K,) identity of a face at rest (P, 3), and the rotation (3, 3) to the target's frame."""
         turn, shift = np.eye(3), np.zeros(3)
         for _ in range(_ROUNDS):
             there = rest @ turn.T + shift
@@ -140,7 +140,9 @@ def _bridge(source: MorphableModel, target: MorphableModel) -> _Bridge:
     if default is not None:
         counts.add(len(default.identity_mean))
     if len(counts) != 1:
-        raise ValueError(f"{source.id} and {target.id} correspond to different default models; add them again")
+        raise ValueError(
+            f"{source.id} and {target.id} correspond to different default models; add them again"
+        )
     weight = np.ones(counts.pop())
     for model in (source, target):
         if model.correspondence is not None:
@@ -158,7 +160,9 @@ def _bridge(source: MorphableModel, target: MorphableModel) -> _Bridge:
     bent = np.tensordot(expression * weight[:, None], expression, ([1, 2], [1, 2]))
     colour = _of(target, target.albedo_components[:, : len(target.identity_mean)], points).astype(np.float64)
     bright = colour * weight[:, None]
-    tones = np.tensordot(bright, colour, ([1, 2], [1, 2])) + _CORRELATION * _ALBEDO_ERROR**2 * np.eye(len(colour))
+    tones = np.tensordot(bright, colour, ([1, 2], [1, 2])) + _CORRELATION * _ALBEDO_ERROR**2 * np.eye(
+        len(colour)
+    )
     return _Bridge(
         source, target, points, weight, mean, identity, expression,
         solve_identity=np.linalg.solve(form, weighted.reshape(len(weighted), -1)),
@@ -168,7 +172,7 @@ def _bridge(source: MorphableModel, target: MorphableModel) -> _Bridge:
 
 
 def _of(model: MorphableModel, attribute: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(..., P, C) of an attribute (..., V, C) of a model's base mesh at the default model's vertices `points`."""
+    """(..., P, C) of a base mesh's attribute (..., V, C) at the default model's vertices `points`."""
     if model.correspondence is None:
         return attribute[..., points, :]
     on = model.correspondence

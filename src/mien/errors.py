@@ -26,7 +26,7 @@ class BadAsset(MienError):
 
 
 class BadModelFile(MienError):
-    """A face model of another layout than published, of wrong shapes, incomplete, or none that can be used."""
+    """A face model of another layout than published, of wrong shapes, or incomplete."""
 
 
 class CannotWrite(MienError):

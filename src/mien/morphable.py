@@ -107,7 +107,8 @@ class MorphableModel:
         mirror: (V,) int32 left-right partner of each vertex.
         refinement: base to detail mesh.
         landmarks478, landmarks68: MediaPipe's and iBUG's points.
-        albedo_is_srgb: whether mean plus components is sRGB, as in the Basel models; never with `albedo_is_log`.
+        albedo_is_srgb: whether mean plus components is sRGB, as in the Basel models; never with
+        `albedo_is_log`.
         correspondence: to the default model; None for the default model itself.
     """
 

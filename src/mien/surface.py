@@ -1,4 +1,4 @@
-"""Geometry on triangle meshes: closest points, Laplacians, similarities, filling. What registration rests on."""
+"""Geometry on triangle meshes that registration needs: closest points, Laplacians, similarities, filling."""
 
 from __future__ import annotations
 

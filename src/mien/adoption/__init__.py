@@ -1,1 +1,1 @@
-"""Makes a published face model one of mien's: correspondence, landmarks, colours and expressions it may lack."""
+"""Makes a published face model one of mien's: correspondence, landmarks, and what it may lack."""

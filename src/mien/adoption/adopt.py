@@ -38,7 +38,8 @@ class Adopted:
 
     Attributes:
         model: the model.
-        landmarks_mm: median distance between MediaPipe's points detected on it and the default model's carried.
+        landmarks_mm: median distance between MediaPipe's points detected on it and the default model's
+        carried.
         surface_mm: median distance of the default model's face laid on it, from its surface.
         expression_mm: root of mean square of what its expressions miss of ARKit's actions, and
             arkit_mm: of these themselves; both over the face.
@@ -134,8 +135,8 @@ def adopt(published: PublishedModel, name: str, default: MorphableModel, detecto
     )
     if result.landmarks_mm > _LANDMARKS_MM or result.surface_mm > _SURFACE_MM:
         raise BadModelFile(
-            f"{name}: the default model's face lies {result.surface_mm:.1f} mm from this one and its landmarks "
-            f"{result.landmarks_mm:.1f} mm from where they are seen (medians; at most {_SURFACE_MM:.0f} and "
+            f"{name}: the default model's face lies {result.surface_mm:.1f} mm from this one, its landmarks "
+            f"{result.landmarks_mm:.1f} mm from where they are seen (medians, at most {_SURFACE_MM:.0f} and "
             f"{_LANDMARKS_MM:.0f}): is it a human face, whole from chin to brows?"
         )
     return result
@@ -185,7 +186,7 @@ def _aligned(
 def _embedding(
     own: Embedding, registration: Registration, default: MorphableModel, published: PublishedModel
 ) -> Embedding:
-    """The default model's landmarks on the surface of the other one, which is nearest and faces the same way."""
+    """The default model's landmarks where the other one's surface is nearest and faces the same way."""
     laid = registration.vertices
     points = own(laid)
     normals = own(vertex_normals(laid.astype(np.float32), default.triangles))

@@ -97,7 +97,7 @@ def register(
 
 
 def seen_from_outside(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """(V,) bool: what is neither in the mouth or nose nor behind eyes, for vertices (V, 3) in the model frame."""
+    """(V,) bool: which vertices (V, 3), model frame, are neither in mouth or nose nor behind the eyes."""
     seen = np.zeros(len(vertices), bool)
     for view in _OUTSIDE:
         found = rasterize(view.points_px(vertices), triangles, view.size_px, view.size_px).triangle

@@ -1,4 +1,4 @@
-"""What a published model may lack of a surface: texture coordinates, colours, and which vertex mirrors which."""
+"""What a published model may lack: texture coordinates, colours, and which vertex mirrors which."""
 
 from __future__ import annotations
 

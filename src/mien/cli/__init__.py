@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Union
 
+from mien.cli.convert import Convert
 from mien.cli.models import Models
 from mien.cli.reconstruct import Reconstruct
 from mien.cli.status import Status
@@ -24,6 +25,7 @@ _COMMANDS = {
     "bootstrap": Bootstrap,
     "export-encoder": ExportEncoder,
     "models": Models,
+    "convert": Convert,
 }
 
 _DESCRIPTION = """One photograph in, a 3D face out, as a short code whose numbers mean something.
@@ -34,6 +36,8 @@ Examples:
   mien synthesize faces -n 1000        random labelled pictures of faces
   mien train run                       an encoder from nothing, on such pictures (extra: train)
   mien models info anny                what the face model is made of, and its licence
+  mien models add ict FaceXModel       another face model, for --model
+  mien convert a.face.json --model ict a face in another model's numbers
   mien --version"""
 
 

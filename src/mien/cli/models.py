@@ -44,7 +44,9 @@ class List:
             table.add_row(name, _size(assets.path(asset.file)), asset.licence, asset.provenance)
         for name in added_names():
             added = read_header(added_file(name))["added"]
-            table.add_row(name, _size(added_file(name)), added["licence"], f"{added['title']}: {added['source']}")
+            table.add_row(
+                name, _size(added_file(name)), added["licence"], f"{added['title']}: {added['source']}"
+            )
         show(table)
         table = Table("kind", "what `mien models add KIND PATH` wants", "from", box=None, header_style="bold")
         for kind, form in FORMATS.items():
@@ -108,9 +110,9 @@ class Add:
       mien models add flame2023-open flame2023_Open.pkl --name flame
       mien reconstruct photo.jpg --model bfm2017
 
-    The licences of these models forbid to ship them: download the files from where `mien models list` says. They
-    are checked, laid in correspondence with the default model (landmarks, expressions, and colours for a model
-    that has none), and kept as one file in the user's data folder.
+    The licences of these models forbid to ship them: download the files from where `mien models list` says.
+    They are checked, laid in correspondence with the default model (landmarks, expressions, and colours for a
+    model that has none), and kept as one file in the user's data folder.
 
     Exit status: 0 added; 2 wrong usage; 4 the files cannot be read, are incomplete or not as published.
     """
@@ -139,13 +141,14 @@ class Add:
         adopted, remarks = add_model(self.kind, self.path, name, self.overwrite)
         for remark in remarks:
             print(f"{name}: {remark}", file=sys.stderr)
+        layout = adopted.model.layout
         print(
-            f"{name}: {len(adopted.model.part):,} vertices, {adopted.model.layout.identity} identity, "
-            f"{adopted.model.layout.expression} expression and {adopted.model.layout.albedo} albedo coefficients"
+            f"{name}: {len(adopted.model.part):,} vertices; {layout.identity} identity, "
+            f"{layout.expression} expression and {layout.albedo} albedo coefficients"
         )
         print(
             f"residuals: surface {adopted.surface_mm:.2f} mm, landmarks {adopted.landmarks_mm:.2f} mm (medians), "
-            f"ARKit's expressions {adopted.expression_mm:.2f} of {adopted.arkit_mm:.2f} mm (root of mean square)"
+            f"expressions {adopted.expression_mm:.2f} of {adopted.arkit_mm:.2f} mm (root of mean square)"
         )
         return Status.DONE
 
@@ -161,7 +164,9 @@ class Models:
     """
 
     action: (
-        Annotated[List, subcommand("list")] | Annotated[Info, subcommand("info")] | Annotated[Add, subcommand("add")]
+        Annotated[List, subcommand("list")]
+        | Annotated[Info, subcommand("info")]
+        | Annotated[Add, subcommand("add")]
     )
 
     def run(self) -> int:

@@ -129,7 +129,7 @@ def measured_priors(model_name: str) -> tuple[LandmarkPriors, PixelPriors]:
 
 
 def priors_of(model: MorphableModel) -> tuple[LandmarkPriors, PixelPriors]:
-    """The priors of a model: those measured, or for an added model the default model's, whose landmarks it has.
+    """The measured priors of a model; for an added one the default model's, whose landmarks it has.
 
     The identity of an added model, and its expressions if they are a PCA's, are standard normal.
 

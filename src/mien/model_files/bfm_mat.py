@@ -4,7 +4,8 @@ P. Paysan et al., "A 3D Face Model for Pose and Illumination Invariant Face Reco
 al., "CNN-based Real-time Dense Face Reconstruction", PAMI 2018; Y. Deng et al., "Accurate 3D Face
 Reconstruction with Weakly-Supervised Learning", CVPRW 2019. The published file is in micrometres with colours
 from 0 to 255; `shapePC` and `texPC` have unit columns and `shapeEV` and `texEV` standard deviations.
-`Exp_Pca.bin` is int32 count, float32 mean (3 V,), float32 components (count, 3 V), `std_exp.txt` their standard
+`Exp_Pca.bin` is int32 count, float32 mean (3 V,), float32 components (count, 3 V), `std_exp.txt` their
+standard
 deviations; V = 53,215 vertices, which `BFM_exp_idx.mat` names among the 53,490. Deep3DFaceRecon's file is in
 decimetres, scaled already.
 """
@@ -43,7 +44,9 @@ def read_bfm2009(path: Path) -> PublishedModel:
     file = find_file(path, "01_MorphableModel.mat")
     arrays = _load(file, "shapeMU", "shapePC", "shapeEV", "texMU", "texPC", "texEV", "tl")
     chosen_file = find_file(folder, "BFM_exp_idx.mat")
-    chosen = checked(chosen_file, "trimIndex", np.ravel(_load(chosen_file, "trimIndex")["trimIndex"]), "V", dtype=int)
+    chosen = checked(
+        chosen_file, "trimIndex", np.ravel(_load(chosen_file, "trimIndex")["trimIndex"]), "V", dtype=int
+    )
     mean, identity = _statistics(file, arrays, "shape", _MICROMETRES)
     colour, albedo = _statistics(file, arrays, "tex", 1 / _BYTES, len(mean))
     if chosen.min() < 1 or chosen.max() > len(mean) or len(np.unique(chosen)) != len(chosen):
@@ -138,8 +141,8 @@ def _guo_expressions(folder: Path, vertices: int) -> np.ndarray:
         raise unreadable(file, error, "expressions of Guo et al.") from error
     if not 0 < count < 1000 or numbers.size != 3 * vertices * (count + 1):
         raise BadModelFile(
-            f"{file}: has {numbers.size:,} numbers after its count {count}, expected {3 * vertices} for each of "
-            f"{count} components and their mean (trimIndex has {vertices:,} vertices)"
+            f"{file}: has {numbers.size:,} numbers after its count {count}, expected {3 * vertices} for "
+            f"each of {count} components and their mean (trimIndex has {vertices:,} vertices)"
         )
     if np.ravel(deviation).size < count:
         raise BadModelFile(f"{deviations}: has {deviation.size} standard deviations, expected {count}")

@@ -1,8 +1,9 @@
 """The Surrey Face Model as eos keeps it: a cereal binary archive, read without the C++ library.
 
 P. Huber et al., "A Multiresolution 3D Morphable Face Model and Fitting Framework", VISAPP 2016. Numbers are
-little-endian: a matrix is int32 rows and columns and its float32 columns; a list a uint64 length and its items;
-an optional a byte, 1 where it is empty; a variant the int32 number of its kind. Version 4 of `MorphableModel`,
+little-endian: a matrix is int32 rows and columns and its float32 columns; a list a uint64 length and its
+items; an optional a byte, 1 where it is empty; a variant the int32 number of its kind. Version 4 of
+`MorphableModel`,
 checked against eos-py 1.5.0, is: uint32 version; PCAs of shape and of colour, each mean, orthonormal basis,
 eigenvalues, triangles; optional expressions (0 a PCA, 1 a list of names and displacements); optional names of
 vertices; texture coordinates (float64, v down); triangles of these. Millimetres.
@@ -56,7 +57,9 @@ class _Archive:
     def length(self, form: str = "Q") -> int:
         count = self.take(form)
         if not 0 <= count <= _LONGEST:
-            raise BadModelFile(f"{self.file}: a list of {count} items at byte {self.place}; is it a file of eos's?")
+            raise BadModelFile(
+                f"{self.file}: a list of {count} items at byte {self.place}; is it a file of eos's?"
+            )
         return count
 
     def items(self, kind: str, columns: int) -> np.ndarray:
@@ -97,8 +100,8 @@ def read_surrey(path: Path) -> PublishedModel:
     archive = _open(file)
     if (version := archive.take("I")) != _VERSION:
         raise BadModelFile(
-            f"{file}: is of version {version} of eos's format, expected {_VERSION}; load and save it with eos-py 1.5 "
-            "(eos.morphablemodel.load_model and save_model)"
+            f"{file}: is of version {version} of eos's format, expected {_VERSION}; load and save it "
+            "with eos-py 1.5 (eos.morphablemodel.load_model and save_model)"
         )
     shape, colour = archive.pca(), archive.pca()
     expressions: list[tuple[str, np.ndarray]] = []
@@ -161,7 +164,9 @@ def _open(file: Path) -> _Archive:
         raise unreadable(file, error, "a file of eos's") from error
 
 
-def _statistics(file: Path, name: str, pca: tuple, vertices: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _statistics(
+    file: Path, name: str, pca: tuple, vertices: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """(V, 3) mean and (K, V, 3) float32 components, one standard deviation each."""
     size = "3 V" if vertices is None else 3 * vertices
     mean = checked(file, f"{name}'s mean", pca[0], size, 1)

@@ -1,13 +1,16 @@
 """FLAME 2020, 2023 and 2023 Open: a pickle of Python 2 with chumpy arrays, or the same arrays as npz.
 
-T. Li, T. Bolkart, M. Black, H. Li, J. Romero, "Learning a model of facial shape and expression from 4D scans",
-SIGGRAPH Asia 2017. In metres: `v_template` (V, 3), `shapedirs` (V, 3, 400) of which the first 300 are shape and
+T. Li, T. Bolkart, M. Black, H. Li, J. Romero, "Learning a model of facial shape and expression from 4D
+scans",
+SIGGRAPH Asia 2017. In metres: `v_template` (V, 3), `shapedirs` (V, 3, 400) of which the first 300 are shape
+and
 the last 100 expression, one standard deviation each, `posedirs` (V, 3, 36), `weights` (V, 5), `J_regressor`
 (5, V), `kintree_table` (2, 5), `f` (T, 3). The joints are root, neck, jaw, left and right eye.
 
-A linear model has no joints, so the turns of neck, jaw and eyes are expressions here, each the chord of a turn
-by `TURN_DEGREES` about one axis (skinning and pose correctives included), scaled to one radian: exact there and
-at rest.
+A linear model has no joints, so the turns of neck, jaw and eyes are expressions here, each the chord of a
+turn
+by `TURN_DEGREES` about one axis (skinning and pose correctives included), scaled to one radian: exact there
+and at rest.
 """
 
 from __future__ import annotations
@@ -48,7 +51,8 @@ def read_flame(path: Path) -> PublishedModel:
     Colours and texture coordinates come from `FLAME_texture.npz` beside it, if that is there.
 
     Raises:
-        BadModelFile: it is missing, truncated, holds other things than arrays, or an array is not as published.
+        BadModelFile: it is missing, truncated, holds other things than arrays, or an array is not as
+        published.
     """
     file = find_file(path, "generic_model.pkl", "flame2023.pkl", "flame2023_Open.pkl", "*.npz")
     arrays = _load_npz(file, _NAMES) if file.suffix == ".npz" else read_arrays(file, _NAMES)
@@ -59,8 +63,8 @@ def read_flame(path: Path) -> PublishedModel:
     directions = checked(file, "shapedirs", arrays["shapedirs"], count, 3, "K", dtype=np.float32)
     if directions.shape[2] <= _SHAPES:
         raise BadModelFile(
-            f"{file}: shapedirs has {directions.shape[2]} directions, expected {_SHAPES} of shape and some of "
-            "expression: is it FLAME of 2020 or later?"
+            f"{file}: shapedirs has {directions.shape[2]} directions, expected {_SHAPES} of shape and "
+            "some of expression: is it FLAME of 2020 or later?"
         )
     correctives = checked(file, "posedirs", arrays["posedirs"], count, 3, 36)
     weights = checked(file, "weights", arrays["weights"], count, 5)
@@ -94,7 +98,7 @@ def read_flame(path: Path) -> PublishedModel:
         part=part,
         part_names=parts,
         remarks=(
-            f"the turns of neck, jaw and eyes are linear expressions in radians, exact at {TURN_DEGREES:.0f} degrees",
+            f"neck, jaw and eyes turn as linear expressions in radians, exact at {TURN_DEGREES:.0f} degrees",
         ),
         **surface,
     )
@@ -126,14 +130,20 @@ def _texture(file: Path, vertices: int, triangles: np.ndarray, corners: np.ndarr
     """
     arrays = _load_npz(file, ("mean", "tex_dir", "vt", "ft"))
     if missing := [name for name in ("mean", "tex_dir", "vt", "ft") if name not in arrays]:
-        raise BadModelFile(f"{file}: has no array {', '.join(missing)}; take the file away to go without colours")
-    mean = checked(file, "mean", np.reshape(arrays["mean"], (-1, *np.shape(arrays["mean"])[-2:])), "S", "S", 3)
+        raise BadModelFile(
+            f"{file}: has no array {', '.join(missing)}; take the file away to go without colours"
+        )
+    mean = checked(
+        file, "mean", np.reshape(arrays["mean"], (-1, *np.shape(arrays["mean"])[-2:])), "S", "S", 3
+    )
     size = len(mean)
     directions = checked(file, "tex_dir", arrays["tex_dir"], size, size, 3, "K", dtype=np.float32)
     uv = checked(file, "vt", arrays["vt"], "U", 2)
     rows = checked(file, "ft", arrays["ft"], len(corners), 3, dtype=np.int64)
     if rows.min() < 0 or rows.max() >= len(uv):
-        raise BadModelFile(f"{file}: ft names texture coordinates to {rows.max()}, expected at most {len(uv) - 1}")
+        raise BadModelFile(
+            f"{file}: ft names texture coordinates to {rows.max()}, expected at most {len(uv) - 1}"
+        )
     of_vertex = np.zeros(vertices, np.int64)
     of_vertex[corners.ravel()] = rows.ravel()
     place = uv[of_vertex]

@@ -1,8 +1,8 @@
 """ICT-FaceKit's `FaceXModel`: a folder of OBJ files in centimetres, or an archive of it.
 
 R. Li, K. Bladin, Y. Zhao et al., "Learning Formation of Physically-Based Face Attributes", CVPR 2020. The
-neutral head, 100 heads one standard deviation along an identity mode each, and a head for each expression, all
-of one topology. Tear film, lashes and the shadows over the eyes are translucent and are left out.
+neutral head, 100 heads one standard deviation along an identity mode each, and a head for each expression,
+all of one topology. Tear film, lashes and the shadows over the eyes are translucent and are left out.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def read_ict(path: Path) -> PublishedModel:
 
 
 def arkit_name(stem: str) -> str | None:
-    """ARKit's way to write the name of an expression's file, `_L` as `Left`; None if it is of no expression."""
+    """The name of an expression's file as ARKit writes it, `_L` as `Left`; None for another file."""
     name = re.sub("_R$", "Right", re.sub("_L$", "Left", stem))
     known = {*ARKIT_NAMES, "cheekRaiserLeft", "cheekRaiserRight"}
     halves = {name.removesuffix("Left").removesuffix("Right")}

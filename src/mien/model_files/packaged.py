@@ -1,4 +1,4 @@
-"""mien's own model files, packaged or made by `mien models add`: safetensors, float16 where it does no harm."""
+"""mien's own model files, packaged or added by the user: safetensors, float16 where it does no harm."""
 
 from __future__ import annotations
 

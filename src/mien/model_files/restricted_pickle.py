@@ -1,6 +1,7 @@
 """Pickles of arrays read without running anything that they name: they can build arrays and nothing else.
 
-A pickle is a program that calls what it names. Here it gets none of that: each name that pickles of NumPy, SciPy
+A pickle is a program that calls what it names. Here it gets none of that: each name that pickles of NumPy,
+SciPy
 and chumpy arrays use stands for an inert class of this module, and every other name is an error. No code of
 NumPy's, SciPy's or chumpy's sees the pickle's bytes but `numpy.frombuffer`, with a plain numeric type.
 """
@@ -99,7 +100,9 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> type:
         if (module, name) in _KNOWN:
             return _KNOWN[module, name]
-        if module.split(".")[0] == "chumpy" or (module.startswith("scipy.sparse") and name.endswith("_matrix")):
+        if module.split(".")[0] == "chumpy" or (
+            module.startswith("scipy.sparse") and name.endswith("_matrix")
+        ):
             return _Object
         raise pickle.UnpicklingError(f"it wants {module}.{name}, which builds no array")
 
@@ -122,7 +125,9 @@ def read_arrays(file: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
             content = _Unpickler(stream, encoding="latin1").load()
     except Exception as error:  # a hostile or damaged pickle can raise anything
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise BadModelFile(f"{file}: not read, it is no pickle of arrays ({reason}); nothing of it was run") from error
+        raise BadModelFile(
+            f"{file}: not read, it is no pickle of arrays ({reason}); nothing of it was run"
+        ) from error
     if not isinstance(content, dict):
         raise BadModelFile(f"{file}: holds no dictionary of arrays")
     arrays = {}
