@@ -38,7 +38,7 @@ def write_full_size(file: Path) -> None:
     from mien.morphable import load_model
 
     model, rng = load_model(), np.random.default_rng(0)
-    kept = (model.part == 0) & seen_from_outside(model.identity_mean.astype(float), model.triangles)
+    kept = seen_from_outside(model.identity_mean.astype(float), model.triangles)
     fields = np.concatenate([model.identity_components, model.expression_components]).transpose(1, 0, 2)
     fields = fields.reshape(len(fields), -1)
     count = len(kept)
@@ -80,10 +80,10 @@ def write_full_size(file: Path) -> None:
             ("expression", np.zeros((len(chosen), 3)), more(moves[100:], EXPRESSIONS, 0.05)),
             ("color", attributes[:, 3:6], more(np.zeros((0, len(chosen), 3)), COLOURS, 0.005)),
         ):
-            basis, length, _ = np.linalg.svd(components.astype(np.float32), full_matrices=False)
+            basis, lengths = np.linalg.qr(components.astype(np.float32))
             h5[f"{name}/model/mean"] = mean.ravel().astype(np.float32)
             h5[f"{name}/model/pcaBasis"] = basis
-            h5[f"{name}/model/pcaVariance"] = length**2
+            h5[f"{name}/model/pcaVariance"] = np.diag(lengths) ** 2
             h5[f"{name}/representer/points"] = mean.T.astype(np.float32)
             h5[f"{name}/representer/cells"] = triangles.T.astype(np.int32)
 

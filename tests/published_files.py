@@ -37,9 +37,9 @@ class Face:
 
 @cache
 def face(identity: int = 8, expression: int = 20, albedo: int = 4) -> Face:
-    """The default model's face without mouth, eyes and the back of the head, its bases orthogonal."""
+    """What is seen of the default model's head from the front, its bases orthogonal."""
     model = load_model()
-    kept = (model.part == 0) & seen_from_outside(model.identity_mean.astype(float), model.triangles)
+    kept = seen_from_outside(model.identity_mean.astype(float), model.triangles)
     kept &= model.identity_mean[:, 2] > -60.0
     return pca_face(model, np.flatnonzero(kept), identity, expression, albedo)
 

@@ -79,8 +79,9 @@ def test_same_face_in_a_turned_frame(other):
     assert np.median(after.distance_mm) < 0.1
     apart = np.linalg.norm(seen(other, after.code)[skin] - seen(default, before)[skin], axis=1)
     assert np.median(apart) < 0.1 and apart.max() < 1.5
-    assert np.allclose(after.code.identity, before.identity, atol=0.15)
-    assert np.allclose(after.code.albedo, before.albedo, atol=0.15)
+    assert np.allclose(after.code.identity[:20], before.identity[:20], atol=0.05)
+    assert np.corrcoef(after.code.identity, before.identity)[0, 1] > 0.98
+    assert np.corrcoef(after.code.albedo, before.albedo)[0, 1] > 0.98
     assert after.code.model == other.id and after.code.focal_px == before.focal_px
     assert (after.code.illumination == before.illumination).all()
 

@@ -28,6 +28,8 @@ _SCALE = (0.75, 1.33)
 """Of a face against the default one; beyond, its unit is another."""
 _TURN_DEGREES = 30.0
 """How far a mean face may be turned from looking along +z."""
+_FIRST_LOOK = 1.2, 1.7
+"""Sides of the first pictures in sizes of the mean: a face alone needs room, one with shoulders nearness."""
 _LANDMARKS_MM, _SURFACE_MM = 6.0, 1.0
 """Greatest medians of the registration's residuals."""
 
@@ -147,9 +149,10 @@ def _laid(
 ) -> tuple[PublishedModel, Registration, np.ndarray]:
     """The model moved onto the default model, the latter laid on it, and (478, 3) the detected landmarks."""
     low, high = published.mean.min(axis=0), published.mean.max(axis=0)
-    whole = View(width_mm=1.15 * (high - low)[:2].max(), centre_mm=tuple(0.5 * (low + high)), size_px=768)
+    size = (high - low)[:2].max()
+    whole = [View(width_mm=share * size, centre_mm=tuple(0.5 * (low + high))) for share in _FIRST_LOOK]
     try:
-        first = detect_on_head(published.mean, published.triangles, colour, detector, [whole])
+        first = detect_on_head(published.mean, published.triangles, colour, detector, whole, 1)
         published = _aligned(published, name, default, first)
         landmarks = detect_on_head(published.mean, published.triangles, colour, detector, VIEWS)
     except RuntimeError as error:

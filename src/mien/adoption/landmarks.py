@@ -25,6 +25,7 @@ def detect_on_head(
     albedo: np.ndarray,
     detector: Detector,
     views: Sequence[View] = VIEWS,
+    needed: int = 5,
 ) -> np.ndarray:
     """(478, 3) median over views of the points of the mesh under the detected landmarks.
 
@@ -33,9 +34,10 @@ def detect_on_head(
         albedo: (V, 3) linear RGB.
         detector: that looks.
         views: from which.
+        needed: how many of them must show a face.
 
     Raises:
-        RuntimeError: the detector sees no face in more than half of the views.
+        RuntimeError: the detector sees a face in fewer.
     """
     found = []
     for view in views:
@@ -43,6 +45,6 @@ def detect_on_head(
         faces = detector.detect(image.astype(np.float64) / 255.0, max_faces=1)
         if faces:
             found.append(cast(faces[0].landmarks_px, vertices, triangles, view))
-    if len(found) < len(views) / 2:
+    if len(found) < needed:
         raise RuntimeError(f"the detector sees a face in {len(found)} of {len(views)} pictures of the head")
     return np.median(found, axis=0)
