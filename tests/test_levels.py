@@ -16,6 +16,7 @@ LEVELS = {
     "raster_torch": "1",
     "render": "1", "render_kernel": "1", "landmarks": "1", "export": "1",
     "detect": "1'", "align": "1'", "encoder": "1'",
+    "surface": "1", "conversion": "1", "adoption": "2",
     "facefile": "2", "fit": "2", "texture": "2", "texture_kernel": "2", "reconstruct": "2",
     "expressions": "2", "reconstruction": "2", "overlay": "2", "crop_camera": "2",
     "composite": "2", "edit": "2", "traits": "2", "sheet": "2",

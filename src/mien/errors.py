@@ -25,6 +25,10 @@ class BadAsset(MienError):
     """A packaged file that is missing or whose sha256 is not the recorded one."""
 
 
+class BadModelFile(MienError):
+    """A face model of another layout than published, of wrong shapes, or incomplete."""
+
+
 class CannotWrite(MienError):
     """An output that cannot be written: no permission, no space, or the name is taken by a folder."""
 

@@ -123,6 +123,24 @@ def load_face(path: Path, model: MorphableModel | None = None) -> Face:
     )
 
 
+def model_id(path: Path) -> str:
+    """Name and version of the model that the code of a `.face.json` is of; nothing else of it is checked.
+
+    Raises:
+        mien.errors.UnreadableInput: the file is missing, too large, or not permitted to be read.
+        mien.errors.BadFaceFile: not JSON, another schema, or no model in it.
+    """
+    path = Path(path)
+    top = _Field(path, "", _read_json(path))
+    if not isinstance(top.value, dict):
+        raise top._error("an object")
+    for key in ("schema", "model"):
+        if key not in top.value:
+            raise _Field(path, key, None)._error("to be there", "it is missing")
+    _Field(path, "schema", top.value["schema"]).one_of((SCHEMA,))
+    return _Field(path, "model", top.value["model"]).text()
+
+
 def _reading(field: _Field) -> Reading | None:
     if field.value is None:
         return None

@@ -11,6 +11,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from mien.facecode import CodeLayout
+from mien.image import srgb_to_linear
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +64,28 @@ class Embedding:
 
 
 @dataclass(frozen=True, eq=False)
+class Correspondence:
+    """How a model lies on the default model: what lets codes and expressions cross from one to the other.
+
+    Attributes:
+        vertices: (N, 3) int32 base vertices of this model around the place of each of the default model's N.
+        barycentric: (N, 3) float32 weights, each row sums to 1.
+        weight: (N,) float32 in [0, 1], 0 where this model has no such place.
+        from_arkit: (E, 52) float32, this model's coefficients at coefficient 1 of each ARKit action.
+    """
+
+    vertices: Any
+    barycentric: Any
+    weight: Any
+    from_arkit: Any
+
+    def __call__(self, attribute: Any) -> Any:
+        """(..., V, C) attribute of this model's base mesh to (..., N, C) at the default model's vertices."""
+        xp = array_namespace(attribute)
+        return xp.sum(attribute[..., self.vertices, :] * self.barycentric[:, :, None], axis=-2)
+
+
+@dataclass(frozen=True, eq=False)
 class MorphableModel:
     """A linear model of heads. Frames, units and orders: docs/conventions.md.
 
@@ -84,6 +107,9 @@ class MorphableModel:
         mirror: (V,) int32 left-right partner of each vertex.
         refinement: base to detail mesh.
         landmarks478, landmarks68: MediaPipe's and iBUG's points.
+        albedo_is_srgb: whether mean plus components is sRGB, as in the Basel models; never with
+        `albedo_is_log`.
+        correspondence: to the default model; None for the default model itself.
     """
 
     name: str
@@ -105,6 +131,8 @@ class MorphableModel:
     refinement: Refinement
     landmarks478: Embedding
     landmarks68: Embedding
+    albedo_is_srgb: bool = False
+    correspondence: Correspondence | None = None
 
     @property
     def id(self) -> str:
@@ -140,6 +168,8 @@ class MorphableModel:
         """(..., A) coefficients to (..., V_detail, 3) linear RGB in [0, 1]."""
         xp = array_namespace(coefficients)
         value = self.albedo_mean + _combine(coefficients, self.albedo_components)
+        if self.albedo_is_srgb:
+            return srgb_to_linear(xp.clip(value, 0.0, 1.0))
         return xp.clip(xp.exp(value) if self.albedo_is_log else value, 0.0, 1.0)
 
     def to(self, like: Any) -> MorphableModel:
@@ -170,11 +200,11 @@ def _to(value: Any, xp: Any, where: Any) -> Any:
 
 @lru_cache(maxsize=4)
 def load_model(name: str = "anny") -> MorphableModel:
-    """The packaged model of that name, checked against its recorded sha256. Loaded once a process.
+    """The model of that name, packaged or added by `mien models add`. Loaded once a process.
 
     Raises:
         mien.errors.BadAsset: the file is missing or altered, or no model has that name.
     """
-    from mien.model_files.packaged import read_packaged
+    from mien.model_files.store import read_named
 
-    return read_packaged(name)
+    return read_named(name)

@@ -43,10 +43,11 @@ def reconstruct(
 
     Args:
         image: a picture file, or (H, W, 3) float, sRGB in [0, 1].
-        model: a packaged model's name, or a model.
+        model: the name of a model, packaged or added, or a model.
         max_faces: how many faces are reconstructed at most.
         refine: whether the encoder's code is refined against landmarks and pixels; otherwise the network's
-            word is final. A model that the packaged encoder does not know is always fitted.
+            word is final. An added model starts from the network's code for the default model, converted; a
+            model without correspondence to that is always fitted.
         detector: to use in place of the process's own.
 
     Raises:
@@ -80,6 +81,7 @@ def _reconstruct_face(
     focal_px: float | None,
     source_file: str,
 ) -> Reconstruction:
+    from mien.conversion import convert
     from mien.crop_camera import encode_face
     from mien.encoder import packaged_encoder
     from mien.expressions.recognition import expression, packaged_recogniser
@@ -89,8 +91,10 @@ def _reconstruct_face(
     height, width = image.shape[:2]
     principal_px = np.array([width / 2, height / 2])
     encoder, code = packaged_encoder(), None
-    if encoder.model == model.id:
+    if encoder.model == model.id or model.correspondence is not None:
         code = encode_face(encoder, image, detected.landmarks_px, focal_px)
+    if encoder.model != model.id and code is not None:
+        code = convert(code, load_model(encoder.model.split("/")[0]), model).code
     if refine or code is None:
         code = fit_face(model, detected.landmarks_px, image, focal_px=focal_px, start=code).code
     landmarks68_px = place_landmarks(
@@ -118,7 +122,7 @@ def reopen(path: str | os.PathLike, *, model: str | MorphableModel = "anny") -> 
 
     Args:
         path: the file.
-        model: the model, or the name of the packaged model, that the code must be of.
+        model: the model that the code must be of, or its name.
 
     Raises:
         mien.errors.UnreadableInput: the file is missing or cannot be read.

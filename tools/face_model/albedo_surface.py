@@ -7,8 +7,8 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
-from face_model.surface import cotangent_laplacian, fit_sphere
 from mien.morphable import MorphableModel
+from mien.surface import cotangent_laplacian, fit_sphere
 
 SMOOTH_MM, DECAY_MM = 10.0, 28.0
 """Off the face colours continue smoothly over the first length and end as the forehead's over the second."""

@@ -8,7 +8,7 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from face_model.anny_head import PART_NAMES, AnnyHead
-from face_model.surface import bending_energy, fit_sphere
+from mien.surface import bending_energy, fit_sphere
 
 
 class Seam:

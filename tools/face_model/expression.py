@@ -8,9 +8,9 @@ from face_model.anny_head import PART_NAMES, AnnyHead
 from face_model.contacts import Seam, lids_clear_of_eyeballs
 from face_model.ict import IctModel
 from face_model.registration import Registration, transfer
-from face_model.surface import fit_sphere, mirrored, similarity
 from mien.camera import rotation_matrix
 from mien.facecode import ARKIT_NAMES
+from mien.surface import fit_sphere, mirrored, similarity
 
 LOOK_DEGREES = {"Up": 25.0, "Down": 30.0, "In": 35.0, "Out": 35.0}
 """How far the eyeballs turn at coefficient 1."""

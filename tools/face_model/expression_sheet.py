@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from face_model.views import View, picture  # noqa: E402
+from mien.adoption.views import View, picture  # noqa: E402
 from mien.model_files.packaged import read_model_file  # noqa: E402
 
 COLUMNS, TILE_PX, LABEL_PX = 9, 176, 20

@@ -11,7 +11,7 @@ from face_model.anny_head import PART_NAMES, AnnyHead
 from face_model.contacts import Seam
 from face_model.ict import IctModel
 from face_model.registration import LIP_REACH_MM, Registration, transfer
-from face_model.surface import (
+from mien.surface import (
     cotangent_laplacian,
     mirrored,
     similarity,

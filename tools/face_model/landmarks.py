@@ -6,14 +6,10 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from face_model.anny_head import AnnyHead
-from face_model.surface import FLIP, closest_points
-from face_model.views import View, cast, picture
-from mien.detect import Detector
 from mien.landmarks import JAW68, MEDIAPIPE68
 from mien.morphable import Embedding
+from mien.surface import FLIP, closest_points
 
-VIEWS = [View(yaw, pitch, sidelight=side) for yaw, pitch in ((0, 0), (14, 0), (-14, 0), (0, 9), (0, -9))
-         for side in (0.4, -0.4)]  # fmt: skip
 FACE_OVAL = np.array([
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
     152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
@@ -27,29 +23,6 @@ IRISES = slice(468, 478)
 _LINE_CANDIDATES = 16
 _RAYS_FROM_MM = np.array([0.0, -45.0, -60.0])
 """Inside the head: the contour lines lie in planes through this point and the z axis."""
-
-
-def detect_on_head(
-    vertices: np.ndarray,
-    triangles: np.ndarray,
-    albedo: np.ndarray,
-    detector: Detector,
-    views: list[View] = VIEWS,
-) -> np.ndarray:
-    """(478, 3) median over views of the points of the mesh under the detected landmarks.
-
-    Raises:
-        RuntimeError: the detector sees no face in more than half of the views.
-    """
-    found = []
-    for view in views:
-        image = picture(vertices, triangles, albedo, view)
-        faces = detector.detect(image.astype(np.float64) / 255.0, max_faces=1)
-        if faces:
-            found.append(cast(faces[0].landmarks_px, vertices, triangles, view))
-    if len(found) < len(views) / 2:
-        raise RuntimeError(f"the detector sees a face in {len(found)} of {len(views)} pictures of the head")
-    return np.median(found, axis=0)
 
 
 def landmark_mirror(points: np.ndarray) -> np.ndarray:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from face_model.anny_head import PART_NAMES, AnnyHead
-from face_model.surface import fit_sphere
 from mien.mesh import vertex_normals
 from mien.morphable import Embedding, Refinement
+from mien.surface import fit_sphere
 
 BROW_LEFT = [300, 293, 334, 296, 336, 285, 295, 282, 283, 276]
 LIPS_OUTER = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146]

@@ -14,7 +14,8 @@ from face_model import ict as ict_head
 from face_model.anny_head import PART_NAMES, AnnyHead
 from face_model.contacts import Seam
 from face_model.ict import IctModel
-from face_model.surface import (
+from mien.mesh import vertex_normals
+from mien.surface import (
     FLIP,
     SurfacePoints,
     bending_energy,
@@ -25,7 +26,6 @@ from face_model.surface import (
     similarity,
     similarity_fields,
 )
-from mien.mesh import vertex_normals
 
 _STIFFNESS = (60.0, 20.0, 8.0, 3.0, 1.2, 0.6, 0.3, 0.15, 0.15, 0.15)
 """Weight of bending in each round of the iterative closest points."""

@@ -20,13 +20,13 @@ sys.path.insert(0, str(ROOT / "tools"))
 from build_face_model import Workshop  # noqa: E402
 from face_model import ict as ict_head  # noqa: E402
 from face_model.identity import Identity, face_region, ict_generators, without_pose  # noqa: E402
-from face_model.surface import closest_points, similarity  # noqa: E402
-from face_model.views import View, picture  # noqa: E402
+from mien.adoption.views import View, picture  # noqa: E402
 from mien.detect import Detector  # noqa: E402
 from mien.facecode import ARKIT_NAMES  # noqa: E402
 from mien.landmarks import LandmarkPoints, place_landmarks  # noqa: E402
 from mien.model_files.packaged import read_model_file  # noqa: E402
 from mien.morphable import MorphableModel  # noqa: E402
+from mien.surface import closest_points, similarity  # noqa: E402
 
 HEADS, SEED, SPLIT_SEED = 40, 7001, 7002
 """Test heads, and seeds that the build does not use."""

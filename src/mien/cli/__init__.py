@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Union
 
+from mien.cli.convert import Convert
 from mien.cli.edit import Edit
 from mien.cli.evaluate import Evaluate
 from mien.cli.expression import Expression
@@ -34,6 +35,7 @@ _COMMANDS = {
     "train-expression": TrainExpression,
     "evaluate": Evaluate,
     "models": Models,
+    "convert": Convert,
 }
 
 _DESCRIPTION = """One photograph in, a 3D face out, as a short code whose numbers mean something.
@@ -49,6 +51,8 @@ Examples:
   mien synthesize faces -n 1000        random labelled pictures of faces
   mien train run                       an encoder from nothing, on such pictures (extra: train)
   mien models info anny                what the face model is made of, and its licence
+  mien models add ict FaceXModel       another face model, for --model
+  mien convert a.face.json --model ict a face in another model's numbers
   mien --version"""
 
 

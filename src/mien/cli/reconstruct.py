@@ -34,6 +34,7 @@ class Reconstruct:
       mien reconstruct photo.jpg --texture albedo      without the photo's light, to light it anew
       mien reconstruct faces/photo.face.json           3D files again, from the code
       mien reconstruct photos/ --arkit frames.csv      also 52 coefficients, as Live Link Face records
+      mien reconstruct photo.jpg --model ict           in a model that `mien models add` brought
 
     Each face of photo.jpg gives photo.face.json (the code), photo.overlay.png (to look at) and photo.glb (for
     Blender, Unity, Unreal, three.js; 52 ARKit blendshapes). A second face gives photo.1.face.json and so on.
@@ -98,6 +99,7 @@ class Reconstruct:
 
     def _wrong_usage(self) -> str | None:
         from mien.cli.models import model_names
+        from mien.model_files.store import unknown_model
 
         if not self.inputs:
             return "give at least one photo, folder, glob or .face.json (mien reconstruct --help)"
@@ -106,7 +108,7 @@ class Reconstruct:
         if self.max_faces < 1:
             return f"--max-faces is {self.max_faces}, must be 1 or more"
         if self.model not in model_names():
-            return f"there is no model {self.model}; there is {', '.join(model_names())}"
+            return unknown_model(self.model)
         return None
 
     def _do(self, item: Path | UnreadableInput, results: Results) -> _Outcome:

@@ -94,6 +94,7 @@ class Synthesize:
 
     def _wrong_usage(self) -> str | None:
         from mien.cli.models import model_names
+        from mien.model_files.store import unknown_model
 
         if self.count < 1:
             return f"-n is {self.count}, must be 1 or more"
@@ -104,7 +105,7 @@ class Synthesize:
         if self.jobs is not None and not 1 <= self.jobs <= _MOST_JOBS:
             return f"--jobs is {self.jobs}, must be 1 to {_MOST_JOBS}"
         if self.model not in model_names():
-            return f"there is no model {self.model}; there is {', '.join(model_names())}"
+            return unknown_model(self.model)
         return None
 
 

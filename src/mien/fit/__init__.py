@@ -15,7 +15,7 @@ from mien.facecode import FaceCode
 from mien.fit.joint_fit import joint_step
 from mien.fit.landmark_fit import Geometry, LandmarkBasis, LandmarkEvidence
 from mien.fit.pixel_fit import Appearance, Crop, PixelBasis, PixelEvidence
-from mien.fit.priors import LandmarkPriors, PixelPriors, measured_priors
+from mien.fit.priors import LandmarkPriors, PixelPriors, priors_of
 from mien.morphable import MorphableModel
 
 __all__ = ["FaceFit", "Fitter", "LandmarkPriors", "PixelPriors", "fit_face"]
@@ -60,7 +60,7 @@ class Fitter:
         pixel_priors: PixelPriors | None = None,
     ) -> Fitter:
         """A fitter of `model` for MediaPipe's landmarks; priors not given are the measured ones."""
-        measured = measured_priors(model.name)
+        measured = priors_of(model)
         return cls(
             model,
             LandmarkBasis.of(model, model.landmarks478, sliding=False),

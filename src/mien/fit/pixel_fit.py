@@ -15,7 +15,7 @@ from mien.facecode import FaceCode
 from mien.fit.landmark_fit import Geometry
 from mien.fit.least_squares import Linearisation, bounded_step
 from mien.fit.priors import PixelPriors
-from mien.image import linear_to_srgb
+from mien.image import linear_to_srgb, srgb_to_linear
 from mien.lighting import sh_basis
 from mien.mesh import incident_triangles, normalize, triangle_normals, vertex_normals
 from mien.morphable import MorphableModel
@@ -36,7 +36,8 @@ class PixelBasis:
     Attributes:
         detail: (N,) numbers of the sampled detail vertices.
         from_base: (N, V) sparse, base attributes to the sample.
-        albedo_mean: (3, N) float32. albedo_components: (A, 3, N) float32. albedo_is_log: as the model's.
+        albedo_mean: (3, N) float32. albedo_components: (A, 3, N) float32.
+        albedo_is_log, albedo_is_srgb: as the model's.
         components: (6, K + E, N) float32, identity before expression: mm of the vertices, then the derivative
             of their unit normals at the mean head.
         mean: (V, 3) float32 mm. base_components: (K + E, 3 V) float32 mm.
@@ -48,6 +49,7 @@ class PixelBasis:
     albedo_mean: np.ndarray
     albedo_components: np.ndarray
     albedo_is_log: bool
+    albedo_is_srgb: bool
     components: np.ndarray
     mean: np.ndarray
     base_components: np.ndarray
@@ -85,6 +87,7 @@ class PixelBasis:
             albedo_mean=np.ascontiguousarray(model.albedo_mean[chosen].T, dtype=np.float32),
             albedo_components=np.ascontiguousarray(model.albedo_components[:, chosen].transpose(0, 2, 1)),
             albedo_is_log=model.albedo_is_log,
+            albedo_is_srgb=model.albedo_is_srgb,
             components=np.ascontiguousarray(np.concatenate([components, slopes]), dtype=np.float32),
             mean=model.identity_mean,
             base_components=base_components.reshape(len(base_components), -1),
@@ -95,7 +98,15 @@ class PixelBasis:
         """(A,) coefficients to (3, N) linear RGB of the sample."""
         flat = self.albedo_components.reshape(len(coefficients), -1)
         value = self.albedo_mean + (coefficients.astype(np.float32) @ flat).reshape(3, -1)
+        if self.albedo_is_srgb:
+            return srgb_to_linear(np.clip(value, 0.02, 1.0))
         return np.exp(value) if self.albedo_is_log else np.maximum(value, 1e-3)
+
+    def by_value(self, albedo: np.ndarray) -> np.ndarray | float:
+        """Derivative of linear albedo (3, N) by what the components add up to."""
+        if self.albedo_is_srgb:
+            return 1.0 / _srgb_slope(albedo)
+        return albedo if self.albedo_is_log else 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,7 +316,7 @@ def linearise_pixels(
     residual[overexposed], slope[overexposed] = 0, 0
     mix = slope * _LUMINANCE[:, None] if grey else slope
     by_shading = mix * albedo
-    by_value = mix * (radiance if basis.albedo_is_log else shading)
+    by_value = mix * shading * basis.by_value(albedo)
     by_light = np.zeros((9, 3, *residual.shape), np.float32)
     for colour in range(3):
         by_light[:, colour, 0 if grey else colour] = harmonics * by_shading[colour]
@@ -334,19 +345,24 @@ def _normal_components(
     model: MorphableModel, base_components: np.ndarray, from_base: sp.csr_array
 ) -> np.ndarray:
     """(3, K + E, N) derivative of the sample's unit normals by the coefficients, at the mean head."""
-    incident = incident_triangles(model.triangles, len(model.identity_mean))
-    corners = model.identity_mean[model.triangles]
-    moves = base_components[:, model.triangles]
-    faces = np.cross(moves[:, :, 1] - moves[:, :, 0], corners[:, 2] - corners[:, 0])
-    faces += np.cross(corners[:, 1] - corners[:, 0], moves[:, :, 2] - moves[:, :, 0])
+    used = np.unique(from_base.indices)
+    near = np.isin(model.triangles, used).any(axis=1)
+    around, corners = np.unique(model.triangles[near], return_inverse=True)
+    corners, mean = corners.reshape(-1, 3), model.identity_mean[around]
+    moves = base_components[:, around][:, corners]
+    at = mean[corners]
+    faces = np.cross(moves[:, :, 1] - moves[:, :, 0], at[:, 2] - at[:, 0])
+    faces += np.cross(at[:, 1] - at[:, 0], moves[:, :, 2] - moves[:, :, 0])
     faces = np.concatenate([faces, np.zeros_like(faces[:, :1])], axis=1)
-    here = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    here = np.cross(at[:, 1] - at[:, 0], at[:, 2] - at[:, 0])
+    incident = incident_triangles(corners, len(around))
     size = np.linalg.norm(np.concatenate([here, here[:1] * 0])[incident].sum(1), axis=1, keepdims=True)
     total = sum(faces[:, column] for column in incident.T) / np.maximum(size, 1e-9)
-    normals = from_base @ vertex_normals(model.identity_mean, model.triangles, incident)
+    sampled = from_base[:, around]
+    normals = sampled @ vertex_normals(mean, corners, incident)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
-    flat = total.transpose(1, 2, 0).reshape(len(model.identity_mean), -1)
-    slopes = (from_base @ flat).reshape(len(normals), 3, -1)
+    flat = total.transpose(1, 2, 0).reshape(len(around), -1)
+    slopes = (sampled @ flat).reshape(len(normals), 3, -1)
     slopes -= normals[:, :, None] * np.einsum("nc,nck->nk", normals, slopes)[:, None]
     return slopes.transpose(1, 2, 0)
 

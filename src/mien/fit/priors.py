@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 
 from mien import assets
 from mien.lighting import uniform_light
+from mien.morphable import MorphableModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,3 +128,18 @@ def measured_priors(model_name: str) -> tuple[LandmarkPriors, PixelPriors]:
         LandmarkPriors(noise=noise, noise_mm=0.6, contour_noise_mm=0.6, identity=0.8, expression=0.3),
         PixelPriors(light=light),
     )
+
+
+def priors_of(model: MorphableModel) -> tuple[LandmarkPriors, PixelPriors]:
+    """The measured priors of a model; for an added one the default model's, whose landmarks it has.
+
+    The identity of an added model, and its expressions if they are a PCA's, are standard normal.
+
+    Raises:
+        mien.errors.BadAsset: the file is missing or altered.
+    """
+    if model.correspondence is None:
+        return measured_priors(model.name)
+    landmarks, pixels = measured_priors("anny")
+    free = np.isinf(model.expression_bounds[1])
+    return replace(landmarks, identity=1.0, expression=1.0 if free else landmarks.expression), pixels

@@ -8,7 +8,6 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from mien.camera import Camera, project, rotate, rotation_matrix, rotation_vector, to_camera
-from mien.image import to_uint8
 from mien.mesh import vertex_normals
 from mien.raster import rasterize
 from mien.render import render_mesh
@@ -75,18 +74,22 @@ def picture(
     """(H, W, 3) uint8 sRGB of a coloured mesh; `albedo` (V, 3) linear RGB."""
     light = SOFT.copy()
     light[3] = view.sidelight
-    normals = rotate(vertex_normals(vertices, triangles), view.rotation)
+    normals = rotate(vertex_normals(vertices.astype(np.float32), triangles), view.rotation.astype(np.float32))
     seen = render_mesh(
-        view.points_camera(vertices), normals, albedo, triangles, view.camera, light.astype(np.float64),
-        supersample=supersample, background=np.full(3, background),
+        view.points_camera(vertices).astype(np.float32), normals, albedo.astype(np.float32), triangles,
+        view.camera, light, supersample=supersample, background=np.full(3, background, np.float32),
     )  # fmt: skip
-    return to_uint8(seen.image)
+    return seen.image_uint8
 
 
 def cast(points_px: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, view: View) -> np.ndarray:
     """(N, 2) places in the picture to (N, 3) points of the mesh, the nearest seen one if beside it."""
     fragments = rasterize(view.points_px(vertices), triangles, view.size_px, view.size_px)
-    covered = np.argwhere(fragments.triangle >= 0)
-    row, column = covered[cKDTree(covered + 0.5).query(points_px[:, 1::-1])[1]].T
+    column, row = np.clip(points_px[:, :2], 0, view.size_px - 1).astype(int).T
+    beside = fragments.triangle[row, column] < 0
+    if beside.any():
+        covered = np.argwhere(fragments.triangle >= 0)
+        nearest = cKDTree(covered + 0.5).query(points_px[beside, 1::-1])[1]
+        row[beside], column[beside] = covered[nearest].T
     corners = vertices[triangles[fragments.triangle[row, column]]]
     return (corners * fragments.barycentric[row, column][..., None]).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Geometry on triangle meshes that the stages share: closest points, Laplacians, similarities, filling."""
+"""Geometry on triangle meshes that registration needs: closest points, Laplacians, similarities, filling."""
 
 from __future__ import annotations
 

@@ -1,0 +1,154 @@
+"""Speed of a model of the Basel Face Model 2017's full size: adding it, evaluating and drawing it.
+
+    python benchmarks/model_files.py
+
+Writes a file in the published layout with 53,149 vertices, 199 shape, 100 expression and 199 colour
+components (of
+the default model's face, refined, and smooth random fields), adds it, and times codes of full length drawn at
+224 by 224 pixels on one thread. Peak memory is that of the whole run.
+"""
+
+from __future__ import annotations
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ[_name] = "1"
+
+import json  # noqa: E402
+import resource  # noqa: E402
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+import tempfile  # noqa: E402
+import time  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+VERTICES, SHAPES, EXPRESSIONS, COLOURS = 53_149, 199, 100, 199
+SIZE_PX, ROUNDS = 224, 30
+
+
+def write_full_size(file: Path) -> None:
+    """A file as model2017-1_bfm_nomouth.h5, of its size."""
+    import h5py
+
+    from mien.adoption.registration import seen_from_outside
+    from mien.image import linear_to_srgb
+    from mien.morphable import load_model
+
+    model, rng = load_model(), np.random.default_rng(0)
+    kept = seen_from_outside(model.identity_mean.astype(float), model.triangles)
+    fields = np.concatenate([model.identity_components, model.expression_components]).transpose(1, 0, 2)
+    fields = fields.reshape(len(fields), -1)
+    count = len(kept)
+    albedo = linear_to_srgb(model.albedo(np.zeros(60, np.float32)))[:count]
+    attributes, triangles = (
+        np.c_[model.identity_mean, albedo, fields],
+        model.triangles[kept[model.triangles].all(1)],
+    )
+    for _ in range(3):
+        edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+        pairs, number = np.unique(edges, axis=0, return_inverse=True)
+        middle = number.reshape(-1, 3) + len(attributes)
+        (a, b, c), (ab, bc, ca) = triangles.T, middle.T
+        triangles = np.concatenate(
+            [np.stack(t, 1) for t in ((a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca))]
+        )
+        attributes = np.concatenate([attributes, attributes[pairs].mean(axis=1)])
+        near = np.zeros(len(attributes), bool)
+        used = np.unique(triangles)
+        order = np.argsort(np.linalg.norm(attributes[used, :3] - [0.0, -40.0, 60.0], axis=1))
+        near[used[order[:VERTICES]]] = True
+        triangles = triangles[near[triangles].all(axis=1)]
+    chosen = np.flatnonzero(near)
+    new = np.zeros(len(near), int)
+    new[chosen] = np.arange(len(chosen))
+    attributes, triangles = attributes[chosen], new[triangles]
+
+    def more(components: np.ndarray, wanted: int, size: float) -> np.ndarray:
+        missing = max(0, wanted - len(components))
+        waves = rng.normal(size=(missing, 3)) / 25.0
+        smooth = np.sin(attributes[:, :3] @ waves.T + rng.uniform(0, 6.3, missing)).T[..., None]
+        smooth = size * smooth * rng.normal(size=(missing, 1, 3))
+        return np.concatenate([components, smooth])[:wanted].reshape(wanted, -1).T
+
+    moves = attributes[:, 6:].reshape(len(chosen), -1, 3).transpose(1, 0, 2)
+    with h5py.File(file, "w") as h5:
+        for name, mean, components in (
+            ("shape", attributes[:, :3], more(moves[:100], SHAPES, 0.1)),
+            ("expression", np.zeros((len(chosen), 3)), more(moves[100:], EXPRESSIONS, 0.05)),
+            ("color", attributes[:, 3:6], more(np.zeros((0, len(chosen), 3)), COLOURS, 0.005)),
+        ):
+            basis, lengths = np.linalg.qr(components.astype(np.float32))
+            h5[f"{name}/model/mean"] = mean.ravel().astype(np.float32)
+            h5[f"{name}/model/pcaBasis"] = basis
+            h5[f"{name}/model/pcaVariance"] = np.diag(lengths) ** 2
+            h5[f"{name}/representer/points"] = mean.T.astype(np.float32)
+            h5[f"{name}/representer/cells"] = triangles.T.astype(np.int32)
+
+
+def measure(name: str) -> dict[str, float]:
+    """Milliseconds, the median, of evaluating and drawing random codes; processor time beside the clock's."""
+    from mien.facecode import FaceCode
+    from mien.lighting import studio_light
+    from mien.morphable import load_model
+    from mien.render import render
+
+    model, rng = load_model(name), np.random.default_rng(0)
+    wall, processor = [], []
+    for _ in range(ROUNDS):
+        code = FaceCode(
+            identity=rng.normal(size=SHAPES).astype(np.float32),
+            expression=rng.normal(size=EXPRESSIONS).astype(np.float32),
+            albedo=rng.normal(size=COLOURS).astype(np.float32),
+            rotation=(0.2 * rng.normal(size=3)).astype(np.float32),
+            translation=np.array([0, 0, 900], np.float32),
+            illumination=studio_light(),
+            focal_px=np.float32(900.0),
+            model=model.id,
+        )
+        start = time.perf_counter(), time.process_time()
+        picture = render(model, code, (SIZE_PX, SIZE_PX)).image_uint8
+        wall.append(time.perf_counter() - start[0])
+        processor.append(time.process_time() - start[1])
+    if picture.max() == 0:
+        raise RuntimeError("the picture is empty")
+    return {
+        "vertices": len(model.part),
+        "draw_ms": 1e3 * float(np.median(wall)),
+        "draw_fastest_ms": 1e3 * min(wall),
+        "draw_processor_ms": 1e3 * float(np.median(processor)),
+    }
+
+
+def main() -> None:
+    """Prints the figures as JSON."""
+    if sys.argv[1:2] == ["--measure"]:
+        result = measure(sys.argv[2])
+        result["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps(result))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model2017-1_bfm_nomouth.h5"
+        write_full_size(file)
+        environment = os.environ | {"XDG_DATA_HOME": folder}
+        start = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, "-m", "mien", "models", "add", "bfm2017", str(file)]
+        added = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = used.ru_utime + used.ru_stime - start[1].ru_utime - start[1].ru_stime
+        figures = {
+            "add_s": time.perf_counter() - start[0],
+            "add_processor_s": spent,
+            "add_memory_mb": used.ru_maxrss / 1024,
+        }
+        command = [sys.executable, __file__, "--measure", "bfm2017"]
+        figures |= json.loads(
+            subprocess.run(command, env=environment, check=True, capture_output=True).stdout
+        )
+        print(added, json.dumps(figures, indent=1), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
