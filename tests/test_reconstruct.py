@@ -202,6 +202,7 @@ def made_in(folder: Path) -> set[str]:
         ("01_reconstruct.py", {f"mien-out/face0.{s}" for s in ("glb", "face.json", "overlay.png")}),
         ("02_change_the_expression.py", {"looks.png"}),
         ("03_turn_and_relight.py", {"turned.png"}),
+        ("04_read_the_expression.py", set()),
     ],
 )
 def test_lessons_run(lesson, makes, elsewhere):

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 from rich.progress import track
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -35,6 +35,7 @@ from mien.encoder import packaged_encoder  # noqa: E402
 from mien.evaluation.ways import Estimate, estimate_by  # noqa: E402
 from mien.expressions.recognition import mirrored  # noqa: E402
 from mien.facecode import FaceCode  # noqa: E402
+from mien.files import write_whole  # noqa: E402
 from mien.fit import Fitter  # noqa: E402
 from mien.render import render  # noqa: E402
 from mien.synthesis.emotions import random_emotions  # noqa: E402
@@ -136,7 +137,7 @@ def main(options: Options) -> None:
     shown, read, at_rest = np.stack([row for rows in found for row in rows], axis=1)
     rest = rest_of_people((one for one in people if one is not None), mien.load_model().expression_names)
     arrays = {"shown": shown, "read": read, "read_at_rest": at_rest, "rest_of_people": rest}
-    save_file({name: array.astype(np.float16) for name, array in arrays.items()}, options.out)
+    write_whole(options.out, save({name: array.astype(np.float16) for name, array in arrays.items()}))
     record_asset(
         options.out,
         licence="CC0-1.0",

@@ -21,7 +21,7 @@ from mien.synthesis.emotions import Emotions, random_emotions
 
 READINGS = "anny.readings.safetensors"
 HIDDEN = (64, 32)
-EMOTIONS, BATCH, STEPS = 1 << 16, 512, 4000
+EMOTIONS, BATCH, STEPS = 1 << 16, 512, 2000
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2
 
 EXACT = 0.2
@@ -81,8 +81,13 @@ def as_read(rng: np.random.Generator, readings: Readings, emotions: Emotions) ->
     # photographs of people show more than renders of heads: their response lies between measured and full
     share, gain = rng.beta(1.0, 3.0, (count, 1)), np.exp(rng.normal(size=(count, 1)) * 0.2)
     answered = gain * ((1 - share) * (shown @ readings.response) + share * shown)
-    drawn = rng.integers(len(readings.errors), size=count)
-    errors = np.where(own, readings.own_errors[drawn], readings.errors[drawn])
+    # two errors mixed have the spread of one, and are not learned by heart
+    one, other = rng.integers(len(readings.errors), size=(2, count))
+    angle = rng.uniform(0.0, np.pi / 2, (count, 1))
+    mixed = [
+        np.cos(angle) * e[one] + np.sin(angle) * e[other] for e in (readings.own_errors, readings.errors)
+    ]
+    errors = np.where(own, *mixed)
     read = np.maximum(answered + errors, np.where(own, -np.inf, readings.lowest - readings.rest))
     made = shown - np.where(own, 0.0, readings.rest_of_people)
     return np.concatenate([np.where(exact, made, read), own], 1)
