@@ -20,16 +20,14 @@ _LOWER_MM = np.cumsum([0, 5.0, 5.5, 7.0, 7.0, 7.0, 11.0, 10.5])
 M. M. Ash, "Wheeler's dental anatomy, physiology, and occlusion", 9th ed. 2010, tables 1-1 and following)."""
 
 _CROWN_MM = 9.5  # height of the crowns; above it the gums begin
-_ENAMEL = np.array([0.62, 0.55, 0.45], np.float32)
+_ENAMEL = np.array([0.70, 0.63, 0.53], np.float32)
 _GUM = np.array([0.36, 0.14, 0.12], np.float32)
-_FLESH = np.array([0.10, 0.03, 0.025], np.float32)
-_TONGUE = np.array([0.17, 0.06, 0.05], np.float32)
+_FLESH = np.array([0.06, 0.018, 0.015], np.float32)
+_TONGUE = np.array([0.11, 0.038, 0.032], np.float32)
 _HIDDEN = np.array([0.02, 0.006, 0.005], np.float32)  # radiance where the model has nothing
 _OPEN_MM = 0.6, 1.6  # heights from which lips are seen to part
-_REACHED, _DEPTH_MM = (
-    0.8,
-    25.0,
-)  # share of the light that reaches the teeth, and depth at which it falls to 1 / e
+_REACHED = 1.2  # of the light on skin: teeth are wet
+_DEPTH_MM = 25.0  # behind the lips at which light has fallen to 1 / e
 
 
 def inner_mouth_layer(view: View) -> Layer:
@@ -111,7 +109,7 @@ def _shade(share: np.ndarray, px_per_mm: float) -> np.ndarray:
     """(H, W) share of the light that gets past the lips into a mouth (H, W): least below the upper lip."""
     shift = np.float32([[1, 0, 0], [0, 1, 1.3 * px_per_mm]])
     below = cv2.warpAffine(share, shift, share.shape[::-1])
-    return 0.3 + 0.7 * np.clip(2 * soft(below, 3.0 * px_per_mm) - 1, 0, 1)
+    return 0.45 + 0.55 * np.clip(2 * soft(below, 3.0 * px_per_mm) - 1, 0, 1)
 
 
 def _albedo(model: MorphableModel, rest: np.ndarray, part: np.ndarray) -> np.ndarray:
@@ -149,7 +147,7 @@ def _teeth(rest: np.ndarray, whole: np.ndarray, borders: np.ndarray, up: float) 
     height = rest[:, 1] * up - edge
     arch = np.sqrt(np.clip(4 * place * (1 - place), 0, 1))
     enamel = _ENAMEL * (1 - 0.018 * along[:, None]) * (1 - 0.25 * step(height, 4, 10)[:, None])
-    enamel = enamel * (1 - 0.45 * np.exp(-((gap / 0.55) ** 2)))[:, None]
+    enamel = enamel * (1 - 0.3 * np.exp(-((gap / 0.55) ** 2)))[:, None]
     gum = step(height - (_CROWN_MM - 2.5 + 2.5 * arch), -0.5, 0.8)[:, None]
     notch = step(height - 1.4 * (1 - arch), 0.3, -0.3)[:, None]
     colour = enamel + gum * (_GUM - enamel)
