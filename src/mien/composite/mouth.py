@@ -64,8 +64,8 @@ def opening(view: View, head: Head) -> np.ndarray:
 def _parted(view: View, shown: np.ndarray) -> np.ndarray:
     """(H, W) where lips are apart at all: by the mesh, or by the open mouth (H, W) of the photograph."""
     apart = (view.covered & (view.kind == MOUTH)).astype(np.float32)
-    wide = 1.5 * view.after.px_per_mm
-    return soft(grown(np.maximum(apart, shown), wide), wide)
+    unit = view.after.px_per_mm
+    return soft(grown(np.maximum(apart, shown), 2.5 * unit), unit)
 
 
 def _with_upper_jaw(view: View) -> np.ndarray:
