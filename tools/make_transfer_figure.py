@@ -41,8 +41,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "gallery")
-    parser.add_argument("--sources", nargs="+", default=["004", "006", "016", "030", "036"])
-    parser.add_argument("--targets", nargs="+", default=["001", "033", "025", "047", "060"])
+    parser.add_argument("--sources", nargs="+", default=["004", "006", "030", "028"])
+    parser.add_argument("--targets", nargs="+", default=["001", "033", "025", "047"])
     parser.add_argument("--sheet", default="033", help="portrait of the editing sheet")
     parser.add_argument("--height", type=int, default=230, help="of a cell, pixels")
     options = parser.parse_args()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -114,7 +113,7 @@ def _reconstruct_face(
         landmarks68_px=landmarks68_px,
         expression=expression(code) if model.id == packaged_recogniser().model else None,
     )
-    return Reconstruction(face, model, image)
+    return Reconstruction(face, model, image, landmarks_px=detected.landmarks_px[:, :2])
 
 
 def reopen(path: str | os.PathLike, *, model: str | MorphableModel = "anny") -> Reconstruction:
@@ -147,12 +146,14 @@ class Reconstruction:
         model: the morphable model of its code.
         image: (H, W, 3) float32 the photograph, sRGB in [0, 1]; None where it is not at hand.
         shown: the code that the photograph shows, where `face.code` is an edited one.
+        landmarks_px: (478, 2) MediaPipe's landmarks as detected; None where the face was reopened.
     """
 
     face: Face
     model: MorphableModel
     image: np.ndarray | None = None
     shown: FaceCode | None = None
+    landmarks_px: np.ndarray | None = None
 
     @property
     def code(self) -> FaceCode:
@@ -252,25 +253,20 @@ class Reconstruction:
             ValueError: the photograph is not at hand.
         """
         from mien.composite import composite
+        from mien.detect import find_again
 
         if self.image is None:
             raise ValueError("the photograph is not at hand; `render` draws the face alone")
-        return composite(
-            self.model, self.photographed, self.code, self.image, self.camera, self._landmarks_px
-        )
+        landmarks_px = self.landmarks_px
+        if landmarks_px is None:
+            landmarks_px = find_again(self.image, self.face.box_px)
+        return composite(self.model, self.photographed, self.code, self.image, self.camera, landmarks_px)
 
     def cut_out(self) -> np.ndarray:
         """(H, W, 4) sRGB and opacity: the head alone, cut from `picture`; drawn where there is no photo."""
         drawn = self.render()
         image = drawn.image if self.image is None else self.picture()
         return np.concatenate([image, drawn.mask[..., None]], axis=-1)
-
-    @cached_property
-    def _landmarks_px(self) -> np.ndarray | None:
-        """(478, 2) of the photographed face, detected again; None where the detector does not find it."""
-        from mien.detect import find_again
-
-        return find_again(self.image, self.face.box_px)
 
     def render(self, supersample: int = 2, background: np.ndarray | None = None) -> Rendering:
         """The face as the photograph's camera sees it, in the photograph's light and size.

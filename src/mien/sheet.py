@@ -11,7 +11,7 @@ from mien.image import to_uint8
 from mien.reconstruction import Reconstruction
 from mien.traits import TRAITS
 
-_STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+_STRENGTHS = (0.3, 0.6, 1.0)
 _AMOUNTS = (-2, -1, 1, 2)
 
 

@@ -50,6 +50,8 @@ def composite(
     Returns:
         (H, W, 3) float32, sRGB in [0, 1]; where nothing changes the photograph's own pixels.
     """
+    if np.array_equal(before.to_vector(), after.to_vector()):
+        return np.array(image, np.float32)
     heads = Head.of(model, before, camera), Head.of(model, after, camera, neck_of=before)
     for head, offset in zip(heads, offsets_px(model, *heads, landmarks_px), strict=True):
         head.points[:, :2] += offset

@@ -20,21 +20,24 @@ _LOWER_MM = np.cumsum([0, 5.0, 5.5, 7.0, 7.0, 7.0, 11.0, 10.5])
 M. M. Ash, "Wheeler's dental anatomy, physiology, and occlusion", 9th ed. 2010, tables 1-1 and following)."""
 
 _CROWN_MM = 9.5  # height of the crowns; above it the gums begin
-_ENAMEL = np.array([0.62, 0.55, 0.45], np.float32)
+_ENAMEL = np.array([0.70, 0.63, 0.53], np.float32)
 _GUM = np.array([0.36, 0.14, 0.12], np.float32)
-_FLESH = np.array([0.10, 0.03, 0.025], np.float32)
-_TONGUE = np.array([0.17, 0.06, 0.05], np.float32)
-_REACHED, _DEPTH_MM = (
-    0.8,
-    25.0,
-)  # share of the light that reaches the teeth, and depth at which it falls to 1 / e
+_FLESH = np.array([0.06, 0.018, 0.015], np.float32)
+_TONGUE = np.array([0.11, 0.038, 0.032], np.float32)
+_HIDDEN = np.array([0.02, 0.006, 0.005], np.float32)  # radiance where the model has nothing
+_OPEN_MM = 0.6, 1.6  # heights from which lips are seen to part
+_REACHED = 1.2  # of the light on skin: teeth are wet
+_DEPTH_MM = 25.0  # behind the lips at which light has fallen to 1 / e
 
 
 def inner_mouth_layer(view: View) -> Layer:
     """The layer: what the photograph shows of the teeth stays with the upper jaw, the rest is drawn."""
-    opened, share = openings(view)
-    share = share * view.covered
-    offset, known = _with_upper_jaw(view, opened, share)
+    opened = opening(view, view.before)
+    offset = _with_upper_jaw(view)
+    share = opening(view, view.after) * _parted(view, moved(opened, offset))
+    edge = 0.5 * view.before.px_per_mm
+    shown, asked = (soft(grown(mask, -edge), edge) for mask in (opened, share))
+    known = np.minimum((moved(shown, offset) + 0.02) / (asked + 0.02), 1)
     shade = _shade(share, view.after.px_per_mm)
     darker = np.log(np.minimum(shade / moved(_shade(opened, view.before.px_per_mm), offset), 1))
     return Layer(
@@ -46,35 +49,36 @@ def inner_mouth_layer(view: View) -> Layer:
     )
 
 
-def openings(view: View) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) share of what is between the lips before, and after."""
-    return tuple(_opening(view.model, head, view.kind.shape) for head in (view.before, view.after))
+def opening(view: View, head: Head) -> np.ndarray:
+    """(H, W) share of what is within the inner lips of a head."""
+    ring = view.model.landmarks478(head.points[:, :2])[INNER_LIPS]
+    gap_mm = np.abs(ring[1:10, 1] - ring[:10:-1, 1]).max() / head.px_per_mm
+    mask = np.zeros(view.kind.shape, np.uint8)
+    for _ in range(2):  # G. Chaikin, "An algorithm for high-speed curve generation", 1974
+        onward = np.roll(ring, -1, axis=0)
+        ring = np.stack([0.75 * ring + 0.25 * onward, 0.25 * ring + 0.75 * onward], 1).reshape(-1, 2)
+    cv2.fillPoly(mask, [np.rint(16 * ring - 8).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return soft(mask / np.float32(255), 0.5 * head.px_per_mm) * step(gap_mm, *_OPEN_MM)
 
 
-def _opening(model: MorphableModel, head: Head, shape: tuple[int, int]) -> np.ndarray:
-    ring = model.landmarks478(head.points[:, :2])[INNER_LIPS]
-    mask = np.zeros(shape, np.uint8)
-    if np.abs(ring[1:10, 1] - ring[:10:-1, 1]).max() > 0.5 * head.px_per_mm:
-        for _ in range(2):  # G. Chaikin, "An algorithm for high-speed curve generation", 1974
-            onward = np.roll(ring, -1, axis=0)
-            ring = np.stack([0.75 * ring + 0.25 * onward, 0.25 * ring + 0.75 * onward], 1).reshape(-1, 2)
-        cv2.fillPoly(mask, [np.rint(16 * ring - 8).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return soft(mask / np.float32(255), 0.5 * head.px_per_mm)
+def _parted(view: View, shown: np.ndarray) -> np.ndarray:
+    """(H, W) where lips are apart at all: by the mesh, or by the open mouth (H, W) of the photograph."""
+    apart = (view.covered & (view.kind == MOUTH)).astype(np.float32)
+    unit = view.after.px_per_mm
+    return soft(grown(np.maximum(apart, shown), 2.5 * unit), unit)
 
 
-def _with_upper_jaw(view: View, opened: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets (H, W, 2) of what moves as the upper teeth do, and how far (H, W) the photograph shows it."""
+def _with_upper_jaw(view: View) -> np.ndarray:
+    """(H, W, 2) offsets of what moves as the upper teeth do."""
+    shape = view.kind.shape
     teeth = vertices_of(view.model, "teeth_upper")
     if not teeth.any():
-        return np.zeros((*opened.shape, 2), np.float32), (opened >= share).astype(np.float32)
+        return np.zeros((*shape, 2), np.float32)
     after = np.column_stack([view.after.points[teeth, :2], np.ones(teeth.sum())])
     turn = np.linalg.lstsq(after, view.before.points[teeth, :2], rcond=None)[0].astype(np.float32)
-    rows, columns = pixel_centres(opened.shape)
+    rows, columns = pixel_centres(shape)
     offset = columns[..., None] * turn[0] + rows[..., None] * turn[1] + turn[2]
-    offset -= np.stack(np.broadcast_arrays(columns, rows), axis=-1)
-    edge = 0.5 * view.before.px_per_mm
-    shown, asked = (soft(grown(mask, -edge), edge) for mask in (opened, share))
-    return offset, np.minimum((moved(shown, offset) + 0.02) / (asked + 0.02), 1)
+    return offset - np.stack(np.broadcast_arrays(columns, rows), axis=-1)
 
 
 def _relit(view: View) -> np.ndarray:
@@ -88,6 +92,8 @@ def _drawn(view: View, shade: np.ndarray) -> np.ndarray:
     inside = view.covered & (view.kind == MOUTH)
     on_skin = (view.covered & (view.kind == SKIN)).astype(np.float32)
     place = view.seen(np.concatenate([view.surface.rest, view.model.refinement(view.after.points[:, 2:])], 1))
+    if not inside.any():
+        return np.broadcast_to(_HIDDEN, view.photo.shape)
     colour = np.zeros_like(view.photo)
     part = view.surface.part[view.fragments.triangle[inside]]
     colour[inside] = _albedo(view.model, place[inside][:, :3], part)
@@ -103,7 +109,7 @@ def _shade(share: np.ndarray, px_per_mm: float) -> np.ndarray:
     """(H, W) share of the light that gets past the lips into a mouth (H, W): least below the upper lip."""
     shift = np.float32([[1, 0, 0], [0, 1, 1.3 * px_per_mm]])
     below = cv2.warpAffine(share, shift, share.shape[::-1])
-    return 0.3 + 0.7 * np.clip(2 * soft(below, 3.0 * px_per_mm) - 1, 0, 1)
+    return 0.45 + 0.55 * np.clip(2 * soft(below, 3.0 * px_per_mm) - 1, 0, 1)
 
 
 def _albedo(model: MorphableModel, rest: np.ndarray, part: np.ndarray) -> np.ndarray:
@@ -141,7 +147,7 @@ def _teeth(rest: np.ndarray, whole: np.ndarray, borders: np.ndarray, up: float) 
     height = rest[:, 1] * up - edge
     arch = np.sqrt(np.clip(4 * place * (1 - place), 0, 1))
     enamel = _ENAMEL * (1 - 0.018 * along[:, None]) * (1 - 0.25 * step(height, 4, 10)[:, None])
-    enamel = enamel * (1 - 0.45 * np.exp(-((gap / 0.55) ** 2)))[:, None]
+    enamel = enamel * (1 - 0.3 * np.exp(-((gap / 0.55) ** 2)))[:, None]
     gum = step(height - (_CROWN_MM - 2.5 + 2.5 * arch), -0.5, 0.8)[:, None]
     notch = step(height - 1.4 * (1 - arch), 0.3, -0.3)[:, None]
     colour = enamel + gum * (_GUM - enamel)

@@ -7,7 +7,7 @@ import numpy as np
 
 from mien.composite.head import REACH_MM, SKIN
 from mien.composite.layer import Layer
-from mien.composite.mouth import INNER_LIPS, openings
+from mien.composite.mouth import INNER_LIPS, opening
 from mien.composite.view import View
 from mien.composite.warp import grown, moved, soft, spread, step
 from mien.image import srgb_to_linear
@@ -25,7 +25,7 @@ def skin_layer(view: View, share: np.ndarray) -> Layer:
     still = view.far_mm > REACH_MM
     known = (here & view.visible) | still
     offset = spread(np.where(still[..., None], 0, view.offset_px), known.astype(np.float32))
-    hidden = grown(openings(view)[0], _LIP_MM * view.before.px_per_mm)
+    hidden = grown(opening(view, view.before), _LIP_MM * view.before.px_per_mm)
     return Layer(
         share=share,
         offset_px=offset,
