@@ -29,10 +29,12 @@ def combine(weights, components, out):
     count, w = len(weights), weights
     for start in range(0, len(out), _BLOCK):
         stop = min(start + _BLOCK, len(out))
-        total, block = out[start:stop], components[:, start:stop]
+        total = out[start:stop]
         for k in range(0, count - 7, 8):
-            a, b, c, d = block[k], block[k + 1], block[k + 2], block[k + 3]
-            e, f, g, h = block[k + 4], block[k + 5], block[k + 6], block[k + 7]
+            a, b = components[k, start:stop], components[k + 1, start:stop]
+            c, d = components[k + 2, start:stop], components[k + 3, start:stop]
+            e, f = components[k + 4, start:stop], components[k + 5, start:stop]
+            g, h = components[k + 6, start:stop], components[k + 7, start:stop]
             for i in range(len(total)):
                 first = w[k] * np.float32(a[i]) + w[k + 1] * np.float32(b[i])
                 second = w[k + 2] * np.float32(c[i]) + w[k + 3] * np.float32(d[i])
@@ -40,6 +42,6 @@ def combine(weights, components, out):
                 fourth = w[k + 6] * np.float32(g[i]) + w[k + 7] * np.float32(h[i])
                 total[i] += (first + second) + (third + fourth)
         for k in range(count - count % 8, count):
-            row = block[k]
+            row = components[k, start:stop]
             for i in range(len(total)):
                 total[i] += w[k] * np.float32(row[i])

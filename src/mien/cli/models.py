@@ -147,7 +147,7 @@ class Add:
             f"{layout.expression} expression and {layout.albedo} albedo coefficients"
         )
         print(
-            f"median distances: surface {adopted.surface_mm:.2f} mm, landmarks {adopted.landmarks_mm:.2f} mm; "
+            f"medians: surface {adopted.surface_mm:.2f} mm, landmarks {adopted.landmarks_mm:.2f} mm; "
             f"missed of ARKit's movements: {adopted.expression_mm:.2f} of {adopted.arkit_mm:.2f} mm"
         )
         return Status.DONE
