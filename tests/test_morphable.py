@@ -160,7 +160,7 @@ def test_bad_model_files_are_named(tmp_path, damage):
 
 
 def test_no_model_of_that_name():
-    with pytest.raises(BadAsset, match="mien packages no such file"):
+    with pytest.raises(BadAsset, match="there is no model nobody"):
         load_model("nobody")
 
 
