@@ -43,24 +43,21 @@ def write_full_size(file: Path) -> None:
     fields = fields.reshape(len(fields), -1)
     count = len(kept)
     albedo = linear_to_srgb(model.albedo(np.zeros(60, np.float32)))[:count]
-    attributes, triangles = (
-        np.c_[model.identity_mean, albedo, fields],
-        model.triangles[kept[model.triangles].all(1)],
-    )
-    for _ in range(3):
-        edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-        pairs, number = np.unique(edges, axis=0, return_inverse=True)
-        middle = number.reshape(-1, 3) + len(attributes)
-        (a, b, c), (ab, bc, ca) = triangles.T, middle.T
-        triangles = np.concatenate(
-            [np.stack(t, 1) for t in ((a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca))]
-        )
-        attributes = np.concatenate([attributes, attributes[pairs].mean(axis=1)])
-        near = np.zeros(len(attributes), bool)
-        used = np.unique(triangles)
-        order = np.argsort(np.linalg.norm(attributes[used, :3] - [0.0, -40.0, 60.0], axis=1))
-        near[used[order[:VERTICES]]] = True
-        triangles = triangles[near[triangles].all(axis=1)]
+    attributes = model.refinement(np.c_[model.identity_mean, albedo, fields].astype(np.float32))
+    refined = model.refinement(kept[:, None].astype(np.float32))[:, 0] > 0.9
+    triangles = model.refinement.triangles[refined[model.refinement.triangles].all(axis=1)]
+    edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    pairs, number = np.unique(edges, axis=0, return_inverse=True)
+    middle = number.reshape(-1, 3) + len(attributes)
+    (a, b, c), (ab, bc, ca) = triangles.T, middle.T
+    quarters = ((a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca))
+    triangles = np.concatenate([np.stack(corners, axis=1) for corners in quarters])
+    attributes = np.concatenate([attributes, 0.5 * (attributes[pairs[:, 0]] + attributes[pairs[:, 1]])])
+    used = np.unique(triangles)
+    order = np.argsort(np.linalg.norm(attributes[used, :3] - [0.0, -20.0, 60.0], axis=1))
+    near = np.zeros(len(attributes), bool)
+    near[used[order[:VERTICES]]] = True
+    triangles = triangles[near[triangles].all(axis=1)]
     chosen = np.flatnonzero(near)
     new = np.zeros(len(near), int)
     new[chosen] = np.arange(len(chosen))

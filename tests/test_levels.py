@@ -13,7 +13,7 @@ LEVELS = {
     "errors": "0", "assets": "0", "files": "0", "image": "0", "facecode": "0", "mesh": "0",
     "compiled": "0", "mesh_kernel": "0",
     "morphable": "1", "model_files": "1", "camera": "1", "lighting": "1", "raster": "1", "raster_kernel": "1",
-    "raster_torch": "1",
+    "raster_torch": "1", "morphable_kernel": "1",
     "render": "1", "render_kernel": "1", "landmarks": "1", "export": "1",
     "detect": "1'", "align": "1'", "encoder": "1'",
     "surface": "1", "conversion": "1", "adoption": "2",

@@ -160,5 +160,19 @@ def test_bad_model_files_are_named(tmp_path, damage):
 
 
 def test_no_model_of_that_name():
-    with pytest.raises(BadAsset, match="mien packages no such file"):
+    with pytest.raises(BadAsset, match="there is no model nobody"):
         load_model("nobody")
+
+
+def test_large_bases_are_summed_like_small_ones(monkeypatch):
+    model, code = tiny_face(), tiny_code()
+    plain = model.vertices(code.identity, code.expression), model.albedo(code.albedo)
+    monkeypatch.setattr("mien.morphable._LARGE", 0)
+    large = model.vertices(code.identity, code.expression), model.albedo(code.albedo)
+    assert np.abs(large[0] - plain[0]).max() < 2e-3  # mm
+    assert np.abs(large[1] - plain[1]).max() < 1e-4
+    few = model.vertices(code.identity[:3], code.expression)
+    assert (
+        np.abs(few - model.vertices(np.r_[code.identity[:3], np.zeros(3, "f4")], code.expression)).max()
+        < 2e-3
+    )

@@ -8,10 +8,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, is_numpy_array
 
 from mien.facecode import CodeLayout
 from mien.image import srgb_to_linear
+
+_LARGE = 10_000_000
+"""Numbers of a basis from which reading them takes longer than anything that is done with them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,32 +163,69 @@ class MorphableModel:
         """
         return (
             self.identity_mean
-            + _combine(identity, self.identity_components)
-            + _combine(expression, self.expression_components)
+            + self._sum(identity, "identity_components")
+            + self._sum(expression, "expression_components")
         )
 
     def albedo(self, coefficients: Any) -> Any:
         """(..., A) coefficients to (..., V_detail, 3) linear RGB in [0, 1]."""
         xp = array_namespace(coefficients)
-        value = self.albedo_mean + _combine(coefficients, self.albedo_components)
+        value = self.albedo_mean + self._sum(coefficients, "albedo_components")
+        if self.albedo_is_srgb and is_numpy_array(value):
+            return _decoded(value)
         if self.albedo_is_srgb:
             return srgb_to_linear(xp.clip(value, 0.0, 1.0))
         return xp.clip(xp.exp(value) if self.albedo_is_log else value, 0.0, 1.0)
+
+    def _sum(self, coefficients: Any, basis: str) -> Any:
+        """(..., k) coefficients times the first k components of a basis."""
+        components, count = getattr(self, basis), coefficients.shape[-1]
+        if count > components.shape[0]:
+            raise ValueError(f"{count} coefficients for a model with {components.shape[0]} components")
+        if coefficients.ndim > 1 or not is_numpy_array(components) or components.size < _LARGE:
+            return _combine(coefficients, components)
+        from mien.morphable_kernel import combine
+
+        scale, compact = _compact(self, basis)
+        total = np.zeros(compact.shape[1], np.float32)
+        combine(np.asarray(coefficients, np.float32) * scale[:count], compact, total)
+        return total.reshape(components.shape[1:])
 
     def to(self, like: Any) -> MorphableModel:
         """This model with its arrays in the library and on the device of `like` (NumPy or torch)."""
         return _to(self, array_namespace(like), device(like))
 
 
+def _decoded(srgb: np.ndarray) -> np.ndarray:
+    """`srgb_to_linear` of numbers clipped to [0, 1], off by at most 4e-5: six times as fast."""
+    steps = len(_decoding_table()) - 1
+    return _decoding_table()[np.clip(srgb * steps + 0.5, 0, steps).astype(np.int32)]
+
+
+@lru_cache(maxsize=1)
+def _decoding_table() -> np.ndarray:
+    return srgb_to_linear(np.linspace(0.0, 1.0, 1 << 15, dtype=np.float32))
+
+
 def _combine(coefficients: Any, components: Any) -> Any:
     xp = array_namespace(coefficients)
-    count = coefficients.shape[-1]
-    if count > components.shape[0]:
-        raise ValueError(f"{count} coefficients for a model with {components.shape[0]} components")
     batch, shape = coefficients.shape[:-1], components.shape[1:]
+    count = coefficients.shape[-1]
     rows = xp.reshape(coefficients, (math.prod(batch), count))
     columns = xp.reshape(components[:count], (count, math.prod(shape)))
     return xp.reshape(xp.matmul(rows, columns), (*batch, *shape))
+
+
+@lru_cache(maxsize=6)
+def _compact(model: MorphableModel, basis: str) -> tuple[np.ndarray, np.ndarray]:
+    """(K,) scales and (K, N) int16 of a large basis, off by at most 1/65,534 of each component's largest."""
+    components = getattr(model, basis)
+    flat = components.reshape(len(components), -1)
+    scale = np.maximum(np.abs(flat).max(axis=1), np.float32(1e-12)) / np.float32(32767)
+    compact = np.empty(flat.shape, np.int16)
+    for row, numbers, size in zip(compact, flat, scale, strict=True):
+        row[:] = np.rint(numbers / size)
+    return scale, compact
 
 
 def _to(value: Any, xp: Any, where: Any) -> Any:

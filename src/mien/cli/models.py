@@ -147,8 +147,8 @@ class Add:
             f"{layout.expression} expression and {layout.albedo} albedo coefficients"
         )
         print(
-            f"residuals: surface {adopted.surface_mm:.2f} mm, landmarks {adopted.landmarks_mm:.2f} mm (medians), "
-            f"expressions {adopted.expression_mm:.2f} of {adopted.arkit_mm:.2f} mm (root of mean square)"
+            f"medians: surface {adopted.surface_mm:.2f} mm, landmarks {adopted.landmarks_mm:.2f} mm; "
+            f"missed of ARKit's movements: {adopted.expression_mm:.2f} of {adopted.arkit_mm:.2f} mm"
         )
         return Status.DONE
 

@@ -1,0 +1,106 @@
+"""`mien models add` on a small file: landmarks, expressions, the data folder, and `mien convert`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.cli import main
+from mien.facecode import FaceCode
+from mien.facefile import Face, load_face, save_face
+from mien.model_files.store import added_names, data_folder
+from mien.morphable import MorphableModel, load_model
+from published_files import face, write_bfm_h5
+
+
+@pytest.fixture(scope="module")
+def added(tmp_path_factory) -> MorphableModel:
+    """A Basel model's file of the default model's own face, added as `small` to a data folder of its own."""
+    home = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(home))
+        file = write_bfm_h5(home / "model2017-1_bfm_nomouth.h5", face(60, 52, 20))
+        assert main(["models", "add", "bfm2017", str(file), "--name", "small"]) == 0
+        assert added_names() == ["small"]
+        yield load_model("small")
+
+
+def test_its_landmarks_are_the_default_models(added):
+    default = load_model()
+    for name in ("landmarks478", "landmarks68"):
+        own = getattr(added, name)(added.identity_mean)
+        there = getattr(default, name)(default.identity_mean)
+        apart = np.linalg.norm(own - there, axis=1)
+        assert np.median(apart) < 1.0 and np.quantile(apart, 0.95) < 3.0
+
+
+def test_its_expressions_do_what_arkit_says(added):
+    default = load_model()
+    on = added.correspondence
+    trusted = np.asarray(on.weight) > 0.5
+    assert trusted.sum() > 1500
+    made = np.tensordot(on.from_arkit.T, on(added.expression_components), 1)[:, trusted]
+    wanted = default.expression_components[:, trusted]
+    missed, size = (np.sqrt((d**2).sum(axis=(1, 2))) for d in (made - wanted, wanted))
+    assert np.sqrt((missed**2).sum() / (size**2).sum()) < 0.15
+
+
+def test_info_and_list_tell_of_it(added, capsys):
+    assert main(["models", "info", "small"]) == 0
+    told = capsys.readouterr().out
+    assert "Basel Face Model 2017" in told and "non-commercial" in told
+    assert main(["models", "list"]) == 0
+    assert "small" in capsys.readouterr().out
+
+
+def test_name_that_is_taken(added, tmp_path, capsys):
+    for name in ("small", "anny"):
+        assert main(["models", "add", "bfm2017", str(tmp_path), "--name", name]) == 4
+        assert name in capsys.readouterr().err
+    assert main(["models", "add", "bfm2017", str(tmp_path), "--name", "../evil"]) == 4
+    assert main(["models", "add", "bfm2016", str(tmp_path)]) == 2
+    assert "did you mean bfm2017?" in capsys.readouterr().err
+
+
+def test_what_is_no_face_leaves_nothing(added, tmp_path, capsys):
+    small = face(60, 52, 20)
+    turned = type(small)(**{**vars(small), "mean": small.mean[:, [0, 2, 1]]})
+    file = write_bfm_h5(tmp_path / "model2017-1_bfm_nomouth.h5", turned)
+    assert main(["models", "add", "bfm2017", str(file), "--name", "turned"]) == 4
+    assert "turned" in capsys.readouterr().err
+    assert sorted(path.name for path in data_folder().iterdir()) == ["small.safetensors"]
+
+
+def test_convert_command(added, tmp_path, capsys):
+    default, rng = load_model(), np.random.default_rng(0)
+    code = FaceCode(
+        identity=rng.normal(size=100),
+        expression=0.5 * (rng.random(52) < 0.1),
+        albedo=rng.normal(size=60),
+        rotation=np.array([0.0, 0.3, 0.0]),
+        translation=np.array([0.0, 0.0, 700.0]),
+        illumination=np.eye(9, 3),
+        focal_px=np.float64(600.0),
+        model=default.id,
+    )
+    before = Face(
+        code, np.array([50.0, 50.0]), (100, 100), "a.jpg", np.array([1.0, 2, 90, 95]), np.zeros((68, 2))
+    )
+    save_face(before, tmp_path / "a.face.json")
+    assert main(["convert", str(tmp_path / "a.face.json"), "--model", "small"]) == 0
+    said = capsys.readouterr()
+    assert "median" in said.err and " mm" in said.err
+    after = load_face(Path(said.out.strip()), added)
+    assert after.code.model == "small/1" and after.source_file == "a.jpg"
+    assert float(said.err.split("median ")[1].split(" mm")[0]) < 1.5
+
+
+def test_convert_of_what_is_no_face(added, tmp_path, capsys):
+    file = tmp_path / "b.face.json"
+    for content in ("", "[]", json.dumps({"schema": "mien.face/1", "model": "lost/1"})):
+        file.write_text(content)
+        assert main(["convert", str(file), "--model", "small"]) == 4
+        assert len(capsys.readouterr().err.splitlines()) == 1
+    assert main(["convert", str(file), "--model", "smal"]) == 2
+    assert "did you mean small?" in capsys.readouterr().err
