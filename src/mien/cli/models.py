@@ -16,8 +16,9 @@ _SUFFIX = ".safetensors"
 
 
 def model_names() -> list[str]:
-    """Names of the packaged models."""
-    return sorted(name.removesuffix(_SUFFIX) for name in assets.catalogue() if name.endswith(_SUFFIX))
+    """Names of the packaged models; files with a dot in their name belong to one."""
+    names = (name.removesuffix(_SUFFIX) for name in assets.catalogue() if name.endswith(_SUFFIX))
+    return sorted(name for name in names if "." not in name)
 
 
 @dataclass(frozen=True)
