@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 from face_model.asset_file import record_asset  # noqa: E402
 from mien.training.recogniser import train  # noqa: E402
 
-OUT = ROOT / "src" / "mien" / "assets" / "expression.safetensors"
+OUT = ROOT / "src" / "mien" / "assets" / "anny.expression.safetensors"
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
         licence="Apache-2.0",
         provenance="The recogniser of expressions: a network with random initial weights, trained on "
         "synthetic codes that err as anny.readings.safetensors says. See docs/expression.md.",
-        command="mien train-expression -o src/mien/assets/expression.safetensors",
+        command="mien train-expression -o src/mien/assets/anny.expression.safetensors",
     )
     print(f"{OUT}: {share:.1%} of new synthetic codes recognised")
 

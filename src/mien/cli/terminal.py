@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+_WIDE = 200
+
 
 def show(*things: object) -> None:
     """Prints rich's tables and plain strings; a string is taken as it is, whatever brackets it has.
@@ -10,7 +14,8 @@ def show(*things: object) -> None:
     """
     from rich.console import Console
 
-    console = Console(highlight=False)
+    # in a pipe nothing is squeezed to a width that nobody sees
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
     with console.capture() as captured:
         for thing in things:
             console.print(thing, markup=False, soft_wrap=isinstance(thing, str))

@@ -15,7 +15,7 @@ from mien.errors import BadAsset
 from mien.expressions.prototypes import EXPRESSIONS
 from mien.facecode import ARKIT_NAMES, FaceCode
 
-PACKAGED = "expression.safetensors"
+PACKAGED = "anny.expression.safetensors"
 """The packaged recogniser, of the default model's codes."""
 
 STRONGEST = 5.0

@@ -22,12 +22,9 @@ def data_folder() -> Path:
 
 
 def packaged_names() -> list[str]:
-    """Names of the packaged models."""
-    return sorted(
-        name.removesuffix(_SUFFIX)
-        for name in assets.catalogue()
-        if name.endswith(_SUFFIX) and not name.endswith(f".priors{_SUFFIX}")
-    )
+    """Names of the packaged models; files with a dot in their name belong to one."""
+    names = (name.removesuffix(_SUFFIX) for name in assets.catalogue() if name.endswith(_SUFFIX))
+    return sorted(name for name in names if "." not in name)
 
 
 def added_names() -> list[str]:
