@@ -23,6 +23,8 @@ RUNS = {
     "photos": ["accuracy_photos.py"],
     "photos_fit": ["accuracy_photos.py", "--way", "fit"],
     "photos_encoder": ["accuracy_photos.py", "--way", "encoder"],
+    "groups": ["accuracy_groups.py", "--limit", "400"],
+    "agreement": ["accuracy_agreement.py", "--limit", "400"],
     "identity": ["accuracy_identity.py"],
     "identity_encoder": ["accuracy_identity.py", "--way", "encoder"],
 }

@@ -41,9 +41,10 @@ from mien.render import render  # noqa: E402
 from mien.synthesis.emotions import random_emotions  # noqa: E402
 from mien.synthesis.expressions import random_expressions  # noqa: E402
 
-SIZE_PX = 240
-SMALLEST_PX = 56
-"""Side of the smallest pictures, of which the face takes four fifths."""
+SIZE_PX, FACE_SHARE = 240, 0.8
+"""Side of the renders, and how much of it the face takes."""
+
+SMALLEST_FACE_PX = 45
 
 BATCH = 16
 CALM_SMILE, CALM_JAW = 0.3, 0.06
@@ -67,14 +68,14 @@ class Options:
     out: Path = ROOT / "src" / "mien" / "assets" / "anny.readings.safetensors"
 
 
-def photographed(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(S, S, 3) sRGB as a camera and a file format leave it."""
+def photographed(picture: np.ndarray, rng: np.random.Generator, face_px: float) -> np.ndarray:
+    """(H, W, 3) sRGB with a face of that width, as a camera and a file format leave it."""
     if rng.random() < 0.5:
         picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     if rng.random() < 0.5:
-        side = int(rng.integers(SMALLEST_PX, SIZE_PX))
-        picture = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
-        picture = cv2.resize(picture, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_CUBIC)
+        ratio = rng.uniform(min(1.0, SMALLEST_FACE_PX / face_px), 1.0)
+        small = cv2.resize(picture, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
+        picture = cv2.resize(small, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     picture = picture + rng.normal(size=picture.shape) * rng.uniform(0.0, 0.02)
     pixels = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(50, 96))]
@@ -98,12 +99,17 @@ def read_heads(batch: int) -> list[np.ndarray]:
 
 def _read(code: FaceCode, background: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
     drawn = render(mien.load_model(), code, (SIZE_PX, SIZE_PX), supersample=2, background=background)
-    return read(photographed(drawn.image.astype(np.float32), rng))
+    return read(photographed(drawn.image.astype(np.float32), rng, FACE_SHARE * SIZE_PX))
 
 
 def read_photo(path: Path) -> np.ndarray | None:
-    """(52,) what is read in a photograph, if it has a face."""
-    return read(mien.load_image(path))
+    """(52,) what is read in a photograph, as poor as the renders are, if it has a face."""
+    image = mien.load_image(path)
+    faces = detect_faces(image, max_faces=1)
+    if not faces:
+        return None
+    x0, _, x1, _ = faces[0].box_px
+    return read(photographed(image, np.random.default_rng(list(path.name.encode())), x1 - x0))
 
 
 def read(image: np.ndarray) -> np.ndarray | None:
