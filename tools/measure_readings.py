@@ -37,7 +37,8 @@ from mien.expressions.recognition import mirrored  # noqa: E402
 from mien.facecode import FaceCode  # noqa: E402
 from mien.files import write_whole  # noqa: E402
 from mien.fit import Fitter  # noqa: E402
-from mien.render import render  # noqa: E402
+from mien.render import base_only, render  # noqa: E402
+from mien.synthesis.creases import creased, random_depths  # noqa: E402
 from mien.synthesis.emotions import random_emotions  # noqa: E402
 from mien.synthesis.expressions import random_expressions  # noqa: E402
 
@@ -91,14 +92,26 @@ def read_heads(batch: int) -> list[np.ndarray]:
     for shown, rest in zip(emotions, resting, strict=True):
         scene, background = random_scene(model, rng)
         scene = scene.with_(rotation=0.5 * scene.rotation)
-        readings = [_read(scene.with_(expression=what), background, rng) for what in (shown, rest)]
+        skin = int(rng.integers(1 << 30))
+        readings = [_read(scene.with_(expression=what), background, skin, rng) for what in (shown, rest)]
         if all(reading is not None for reading in readings):
             rows.append(np.stack([shown, *readings]))
     return rows
 
 
-def _read(code: FaceCode, background: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
-    drawn = render(mien.load_model(), code, (SIZE_PX, SIZE_PX), supersample=2, background=background)
+def _read(code: FaceCode, background: np.ndarray, skin: int, rng: np.random.Generator) -> np.ndarray | None:
+    """(52,) what is read in a picture of a code; the same skin creases alike."""
+    model = mien.load_model()
+    depths = random_depths(np.random.default_rng(skin), code.expression[None])[0]
+    drawn = render(
+        model,
+        code,
+        (SIZE_PX, SIZE_PX),
+        detail=False,
+        supersample=2,
+        albedo=creased(model, base_only(model).albedo(code.albedo), depths),
+        background=background,
+    )
     return read(photographed(drawn.image.astype(np.float32), rng, FACE_SHARE * SIZE_PX))
 
 

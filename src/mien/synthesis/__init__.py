@@ -75,7 +75,7 @@ def picture(model: MorphableModel, recipe: Recipe, codes: FaceCode, rng: np.rand
     """
     from mien.render import base_only, render
     from mien.synthesis.codes import landmarks_in_crops, seen_in_crops
-    from mien.synthesis.creases import crease_shades, random_depths
+    from mien.synthesis.creases import creased, random_depths
     from mien.synthesis.world import World
 
     size = recipe.size
@@ -85,16 +85,16 @@ def picture(model: MorphableModel, recipe: Recipe, codes: FaceCode, rng: np.rand
         **{name: np.asarray(getattr(seen, name), np.float32) for name in seen.layout.shapes}, model=seen.model
     )
     world = World(rng, exact_px, size) if recipe.world else None
-    creased = recipe.world and model.expression_names == ARKIT_NAMES
-    depths = random_depths(rng, seen.expression) if creased else None
+    people = recipe.world and model.expression_names == ARKIT_NAMES
+    depths = random_depths(rng, seen.expression) if people else None
     samples = 2 if size < 160 else 1
     images = np.empty((len(exact_px), size, size, 3), np.uint8)
     for first in range(0, len(images), _AT_ONCE):
         some = slice(first, first + _AT_ONCE)
         background = world.backgrounds(len(images[some])) if world else None
         albedo = base_only(model).albedo(seen.albedo[some])
-        if creased:
-            albedo *= np.exp(-np.tensordot(depths[some], crease_shades(model), 1))
+        if depths is not None:
+            albedo = creased(model, albedo, depths[some])
         drawn = render(
             model,
             seen[some],

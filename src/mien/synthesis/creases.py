@@ -89,6 +89,11 @@ def random_depths(rng: np.random.Generator, expression: np.ndarray) -> np.ndarra
     return (skin * own * (shown + np.tile(at_rest, 2))).astype(np.float32)
 
 
+def creased(model: MorphableModel, albedo: np.ndarray, depths: np.ndarray) -> np.ndarray:
+    """The albedo (..., V, 3) of the base mesh with creases of the depths (..., 2 C)."""
+    return albedo * np.exp(-np.tensordot(depths, crease_shades(model), 1))
+
+
 @lru_cache(maxsize=2)
 def crease_shades(model: MorphableModel) -> np.ndarray:
     """(2 C, V, 3) float32: what a crease of depth 1 takes from the logarithm of the base vertices' albedo.
