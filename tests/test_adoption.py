@@ -30,8 +30,9 @@ def added(tmp_path_factory) -> MorphableModel:
 def test_its_landmarks_are_the_default_models(added):
     default = load_model()
     for name in ("landmarks478", "landmarks68"):
-        own = getattr(added, name)(added.identity_mean)
-        there = getattr(default, name)(default.identity_mean)
+        inner = np.setdiff1d(np.arange(len(getattr(default, name).vertices)), getattr(default, name).contour)
+        own = getattr(added, name)(added.identity_mean)[inner]  # the cut face may end before the contour
+        there = getattr(default, name)(default.identity_mean)[inner]
         scale, rotation, shift = similarity(own, there)  # it was laid on the default model by detected points
         apart = np.linalg.norm(scale * own @ rotation.T + shift - there, axis=1)
         assert np.median(apart) < 1.5 and np.quantile(apart, 0.95) < 4.0
