@@ -161,7 +161,7 @@ def flame_arrays(face: Face) -> dict[str, np.ndarray]:
     jaw = np.clip((-40.0 - face.mean[:, 1]) / 30.0, 0, 1)
     weights[:, 1], weights[:, 2] = 1 - jaw, jaw
     regressor = np.zeros((5, count))
-    regressor[:, :3] = 1 / 3
+    regressor[:, np.argsort(face.mean[:, 2])[:3]] = 1 / 3  # at the back, as jaws hang
     return {
         "v_template": face.mean / 1000,
         "shapedirs": directions,

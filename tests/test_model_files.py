@@ -204,7 +204,7 @@ def test_jaw_of_flame_turns_about_its_joint(tmp_path):
     chin = arrays["weights"][:, 2] == 1
     before, after = (np.linalg.norm(v[chin] - joint, axis=1) for v in (model.mean, moved))
     assert np.allclose(before, after, atol=1e-2)
-    assert (moved[chin, 1] < model.mean[chin, 1]).all()
+    assert (moved[chin, 1] - model.mean[chin, 1]).mean() < -5.0
 
 
 def test_surrey_of_another_version(tmp_path):
