@@ -48,7 +48,7 @@ SIZE_PX, FACE_SHARE = 240, 0.8
 SMALLEST_FACE_PX = 45
 
 BATCH = 16
-CALM_SMILE, CALM_JAW = 0.3, 0.06
+CALM_SMILE, CALM_JAW = 0.25, 0.1
 """Readings of photographs below these are taken for faces nearly at rest."""
 
 
@@ -136,14 +136,13 @@ def _estimate() -> Estimate:
     return estimate_by("encoder+fit", Fitter.of(mien.load_model()), packaged_encoder())
 
 
-def rest_of_people(readings: Iterable[np.ndarray], names: tuple[str, ...]) -> np.ndarray:
-    """(52,) median reading of the people who hardly smile or speak, both sides alike."""
+def people_at_rest(readings: Iterable[np.ndarray], names: tuple[str, ...]) -> np.ndarray:
+    """(2 N, 52) readings of the N people who hardly smile or speak, and their mirror images."""
     readings = np.array(list(readings))
     smile = readings[:, [names.index("mouthSmileLeft"), names.index("mouthSmileRight")]].mean(1)
     calm = (smile < CALM_SMILE) & (readings[:, names.index("jawOpen")] < CALM_JAW)
     print(f"{calm.sum()} of {len(readings)} photographed people are nearly at rest")
-    rest = np.median(readings[calm], axis=0)
-    return 0.5 * (rest + rest[mirrored(len(names))])
+    return np.concatenate([readings[calm], readings[calm][:, mirrored(len(names))]])
 
 
 def main(options: Options) -> None:
@@ -154,14 +153,14 @@ def main(options: Options) -> None:
         found = list(track(pool.map(read_heads, batches), "heads", total=len(batches)))
         people = list(track(pool.map(read_photo, photos, chunksize=8), "photographs", total=len(photos)))
     shown, read, at_rest = np.stack([row for rows in found for row in rows], axis=1)
-    rest = rest_of_people((one for one in people if one is not None), mien.load_model().expression_names)
-    arrays = {"shown": shown, "read": read, "read_at_rest": at_rest, "rest_of_people": rest}
+    people = people_at_rest((one for one in people if one is not None), mien.load_model().expression_names)
+    arrays = {"shown": shown, "read": read, "read_at_rest": at_rest, "people_at_rest": people}
     write_whole(options.out, save({name: array.astype(np.float16) for name, array in arrays.items()}))
     record_asset(
         options.out,
         licence="CC0-1.0",
         provenance="How reconstruction reads expressions: shown and read ARKit coefficients of random "
-        "renders of the default face model, and the median reading of people nearly at rest in photographs "
+        "renders of the default face model, and readings of people nearly at rest in photographs "
         "in the public domain and under CC0.",
         command="python tools/measure_readings.py",
     )

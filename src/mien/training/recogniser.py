@@ -30,6 +30,10 @@ EXACT = 0.2
 OWN_REST = 0.35
 """Share of codes that are read against the person's own neutral face."""
 
+PHOTOGRAPHED, SAME_PICTURE = 0.5, 0.7
+"""Share of codes that err from rest as photographed people do, and how much of a picture's own error is added
+to that: `own_errors` hold those of two readings."""
+
 UNMEASURED_ERROR = 0.25
 """Deviation of what is read of a model without measured readings, in parts of its prototypes."""
 
@@ -44,6 +48,7 @@ class Readings:
         own_errors: (N, E) what was read from the same face's rest, beside the response.
         rest: (E,) mean reading of renders at rest.
         rest_of_people: (E,) the same of people.
+        people: (P, E) what was read from the mean rest of people nearly at rest in photographs.
         lowest: coefficient that can be read.
     """
 
@@ -52,6 +57,7 @@ class Readings:
     own_errors: np.ndarray
     rest: np.ndarray
     rest_of_people: np.ndarray
+    people: np.ndarray
     lowest: float
 
     @classmethod
@@ -63,7 +69,9 @@ class Readings:
         response = np.linalg.solve(gram, shown.T @ (read - at_rest))
         rest, answered = at_rest.mean(0), shown @ response
         errors, own_errors = read - rest - answered, read - at_rest - answered
-        return cls(response, errors, own_errors, rest, arrays["rest_of_people"], 0.0)
+        people = arrays["people_at_rest"]
+        mean = people.mean(0)
+        return cls(response, errors, own_errors, rest, mean, people - mean, 0.0)
 
     @classmethod
     def of_nothing(cls, table: np.ndarray) -> Readings:
@@ -71,7 +79,8 @@ class Readings:
         size = table.shape[1]
         deviation = UNMEASURED_ERROR * np.sqrt((table**2).sum(0) / (len(table) - 1))
         errors = np.random.default_rng(0).normal(size=(10_000, size)) * deviation
-        return cls(np.eye(size), errors, errors, np.zeros(size), np.zeros(size), -np.inf)
+        nothing = np.zeros(size)
+        return cls(np.eye(size), errors, errors, nothing, nothing, nothing[None], -np.inf)
 
 
 def as_read(rng: np.random.Generator, readings: Readings, emotions: Emotions) -> np.ndarray:
@@ -81,16 +90,23 @@ def as_read(rng: np.random.Generator, readings: Readings, emotions: Emotions) ->
     # photographs of people show more than renders of heads: their response lies between measured and full
     share, gain = rng.beta(1.0, 3.0, (count, 1)), np.exp(rng.normal(size=(count, 1)) * 0.2)
     answered = gain * ((1 - share) * (shown @ readings.response) + share * shown)
-    # two errors mixed have the spread of one, and are not learned by heart
-    one, other = rng.integers(len(readings.errors), size=(2, count))
-    angle = rng.uniform(0.0, np.pi / 2, (count, 1))
-    mixed = [
-        np.cos(angle) * e[one] + np.sin(angle) * e[other] for e in (readings.own_errors, readings.errors)
-    ]
-    errors = np.where(own, *mixed)
+    own_errors, rendered, people = (
+        _mixed(rng, table, count) for table in (readings.own_errors, readings.errors, readings.people)
+    )
+    # people's faces at rest differ in other ways than random heads' do
+    photographed = people + SAME_PICTURE * own_errors
+    errors = np.where(rng.random((count, 1)) < PHOTOGRAPHED, photographed, rendered)
+    errors = np.where(own, own_errors, errors)
     read = np.maximum(answered + errors, np.where(own, -np.inf, readings.lowest - readings.rest))
     made = shown - np.where(own, 0.0, readings.rest_of_people)
     return np.concatenate([np.where(exact, made, read), own], 1)
+
+
+def _mixed(rng: np.random.Generator, errors: np.ndarray, count: int) -> np.ndarray:
+    """(count, E): two errors mixed have the spread of one, and are not learned by heart."""
+    one, other = rng.integers(len(errors), size=(2, count))
+    angle = rng.uniform(0.0, np.pi / 2, (count, 1))
+    return np.cos(angle) * errors[one] + np.sin(angle) * errors[other]
 
 
 def train(
