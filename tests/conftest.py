@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# as `mien` does: sums of one BLAS thread, which those of several differ from in their last bits
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 
 
