@@ -10,6 +10,7 @@ from mien.morphable import load_model
 from mien.synthesis import BLOCK, Recipe, generate, picture
 from mien.synthesis.codes import landmarks_in_crops, random_codes, random_light, seen_in_crops
 from mien.synthesis.expressions import EMOTIONS, KINDS, random_expressions
+from mien.synthesis.landmark_response import landmark_response
 from mien.synthesis.textures import grain, strands, surfaces
 from mien.synthesis.world import SMALLEST_FACE_PX, World, _softened
 from mien.synthesis.world_kernel import develop, lay_over
@@ -70,6 +71,35 @@ def test_faces_fill_their_crops_upright(rng):
     unit = np.median(np.linalg.norm(across, axis=1))
     error = np.linalg.norm(detected - exact, axis=-1).mean() / unit
     assert 0.005 < error < 0.05
+
+
+def test_landmarks_answer_expressions_as_the_detector_does():
+    """Without errors they are those of the answered expression: half of a frown, nearly all of an open jaw."""
+    model = load_model()
+
+    class Still(np.random.Generator):
+        def normal(self, size=()):
+            return np.zeros(size)
+
+        def random(self, size=()):
+            return np.zeros(size)
+
+    codes = random_codes(model, np.random.default_rng(3), 20)
+    seen, detected = seen_in_crops(model, Still(np.random.PCG64(0)), codes, 100)
+    answer = landmark_response(model).answer
+    answered = seen.with_(expression=seen.expression @ answer.T)
+    # the crop is turned and scaled, its camera is tilted too: a difference in perspective
+    off, apart = (np.abs(detected - landmarks_in_crops(model, c, 100)).mean() for c in (answered, seen))
+    assert off < apart / 3 < 0.1
+    follows = dict(zip(ARKIT_NAMES, np.diag(answer), strict=True))
+    assert 0.1 < follows["mouthFrownLeft"] < follows["jawOpen"] < 1
+    assert follows["mouthFrownLeft"] == pytest.approx(follows["mouthFrownRight"], abs=2e-3)
+
+
+def test_a_model_that_was_not_measured_is_followed_wholly():
+    model = tiny_face()
+    response = landmark_response(model)
+    assert (response.answer == np.eye(model.layout.expression)).all() and not response.noise.variance.any()
 
 
 def test_distance_and_pose_survive_the_crop(rng):

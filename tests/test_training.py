@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from mien.errors import BadTraining
+from mien.errors import BadCorpus, BadTraining
 from mien.synthesis import Recipe
+from mien.synthesis.corpus_writer import synthesize
 from mien.training.checkpoint import CHECKPOINT, WEIGHTS
 from mien.training.config import read_config
 from mien.training.export import load_trained
@@ -210,3 +211,17 @@ def test_batches_are_the_blocks_of_the_stream(tmp_path):
     code = generate(tiny_face(), recipe, 3, 2).codes
     back = first.codes.to_code(48, "tiny/1").to_vector()[:BLOCK]
     np.testing.assert_allclose(back, code.to_vector(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_run_reads_its_pictures_from_a_corpus(tmp_path):
+    recipe = Recipe(size=32, world=False)
+    synthesize(tmp_path / "faces", 160, recipe, seed=1, load=tiny_face)
+    settings = {"recipe": recipe, "corpus": tmp_path / "faces", "pictures": 128, "batch_size": 64}
+    result = run(tmp_path / "run", generate=None, **settings)
+    assert result.finished and result.pictures == 128 and np.isfinite(result.validation["total"])
+    with pytest.raises(BadTraining, match="another run .*corpus"):
+        run(tmp_path / "run", **settings | {"corpus": None})
+    with pytest.raises(BadCorpus, match="recipe"):
+        run(tmp_path / "other", generate=None, **settings | {"recipe": Recipe(size=48)})
+    with pytest.raises(BadCorpus, match="is no corpus"):
+        run(tmp_path / "none", generate=None, **settings | {"corpus": tmp_path})

@@ -31,6 +31,7 @@ class Train:
       mien train run --photos portraits/                   also says how it does on photographs, as it goes
       mien train big --backbone resnet50 --precision bf16  any timm backbone
       mien train more --start encoder.onnx                 from the weights of an earlier run
+      mien train run --corpus faces/                       on the pictures that `mien synthesize` made
       accelerate launch -m mien train run                  on many GPUs or machines
       tensorboard --logdir run                             curves
 
@@ -48,9 +49,11 @@ class Train:
     backbone: str = "small"
     """small, resnet50, xception, inception_v3, or any timm name."""
     size: Annotated[int, arg(metavar="PX")] = 112
-    """Side of the crops in pixels."""
+    """Side of the crops in pixels; of a corpus its own."""
     pictures: Annotated[int, arg(metavar="N")] = 1_000_000
     """Pictures seen in all."""
+    corpus: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Read the pictures from a folder of `mien synthesize`, round and round; its last ones are held out."""
     start: Annotated[Path | None, arg(metavar="RUN")] = None
     """Run or exported encoder with whose weights to begin; random weights if not given."""
     batch_size: Annotated[int, arg(metavar="N")] = 64
@@ -76,12 +79,14 @@ class Train:
         import torch
 
         from mien.synthesis import Recipe
+        from mien.synthesis.corpus import open_corpus
         from mien.training.config import TrainingConfig
         from mien.training.train import train
 
         config = TrainingConfig(
             folder=self.folder,
-            recipe=Recipe(size=self.size),
+            recipe=open_corpus(self.corpus).settings.recipe if self.corpus else Recipe(size=self.size),
+            corpus=self.corpus,
             backbone=self.backbone,
             landmarks=self.landmarks,
             initial=self.start,
@@ -90,7 +95,7 @@ class Train:
             learning_rate=self.learning_rate,
             seed=self.seed,
             precision=self.precision,
-            on_device=torch.cuda.is_available(),
+            on_device=torch.cuda.is_available() and self.corpus is None,
             workers=self.workers,
             threads=self.threads,
         )
@@ -99,7 +104,7 @@ class Train:
             from mien.morphable import load_model
             from mien.training.bootstrap import judge
 
-            crops, model = _crops([str(self.photos)], self.size), load_model(config.model)
+            crops, model = _crops([str(self.photos)], config.size), load_model(config.model)
             on_photos = lambda network: judge(network, model, crops)  # noqa: E731
         result = train(config, on_photos=on_photos)
         if not result.finished:
