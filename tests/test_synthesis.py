@@ -74,7 +74,7 @@ def test_faces_fill_their_crops_upright(rng):
 
 
 def test_landmarks_answer_expressions_as_the_detector_does():
-    """Without errors they are those of the answered expression: half of a frown, nearly all of an open jaw."""
+    """Without errors they are those of the answered expression: half of a frown, most of an open jaw."""
     model = load_model()
 
     class Still(np.random.Generator):

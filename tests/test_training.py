@@ -219,7 +219,7 @@ def test_a_run_reads_its_pictures_from_a_corpus(tmp_path):
     settings = {"recipe": recipe, "corpus": tmp_path / "faces", "pictures": 128, "batch_size": 64}
     result = run(tmp_path / "run", generate=None, **settings)
     assert result.finished and result.pictures == 128 and np.isfinite(result.validation["total"])
-    with pytest.raises(BadTraining, match="another run .*corpus"):
+    with pytest.raises(BadTraining, match=r"another run .*corpus"):
         run(tmp_path / "run", **settings | {"corpus": None})
     with pytest.raises(BadCorpus, match="recipe"):
         run(tmp_path / "other", generate=None, **settings | {"recipe": Recipe(size=48)})

@@ -1,10 +1,11 @@
-"""Measures how the detector's landmarks answer expressions: render a head at rest and with one, detect, compare.
+"""Measures how detected landmarks answer expressions: render a head at rest and with one, detect, compare.
 
     python tools/measure_landmarks.py
 
 The difference of the two errors is what the expression does to the detector; that the landmarks show a
 linear map of the expression is fitted by least squares over all heads. What they err beyond, in the mean and
-around it, goes into the packaged file as well. Random pictures take their landmarks from it. Takes about four minutes on two cores.
+around it, goes into the packaged file as well. Random pictures take their landmarks from it. Takes about four
+minutes on two cores.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from mien.synthesis.expressions import random_expressions  # noqa: E402
 SIZE_PX = 256
 BATCH = 16
 RIDGE = 1000.0
-"""Weight in mm² of the answer's distance from following fully: small beside the evidence of thousands of heads."""
+"""Weight in mm² of the answer's distance from following fully: little beside thousands of heads."""
 
 OUTLIER_MM = 6.0
 

@@ -15,7 +15,7 @@ from mien.morphable import MorphableModel
 
 @dataclass(frozen=True, eq=False)
 class LandmarkResponse:
-    """Measured on renders: a head with expression e is detected as one with expression `answer` e, plus errors.
+    """Measured on renders: a head with expression e is detected as one with `answer` e, plus errors.
 
     Attributes:
         answer: (E, E) expression coefficients that the landmarks show, by those that the face shows.
@@ -37,10 +37,8 @@ def landmark_response(model: MorphableModel) -> LandmarkResponse:
     """
     file = f"{model.name}.landmarks.safetensors"
     if file not in assets.catalogue():
-        nothing = np.zeros((2, 478))
-        return LandmarkResponse(
-            np.eye(model.layout.expression), nothing, LandmarkNoise(nothing, nothing[None][:0])
-        )
+        none = LandmarkNoise(np.zeros((2, 478)), np.zeros((0, 2, 478)))
+        return LandmarkResponse(np.eye(model.layout.expression), np.zeros((2, 478)), none)
     arrays = {name: array.astype(np.float64) for name, array in load_file(assets.path(file)).items()}
     noise = LandmarkNoise(arrays["variance"], arrays["factors"])
     return LandmarkResponse(arrays["answer"], arrays["bias"], noise)

@@ -154,7 +154,7 @@ class ColourBranch(nn.Module):
 class DetailBranch(nn.Module):
     """What the picture shows right around each landmark: edges and folds, and where they truly are.
 
-    The detector's landmarks follow an expression only in part, and a backbone's pooled features have lost the
+    Detected landmarks follow an expression only in part, and a backbone's pooled features do not know the
     millimetre. A few filters, looked up at the landmarks, show how far brow, lid or lip lies beside its point.
     """
 
@@ -169,7 +169,7 @@ class DetailBranch(nn.Module):
         nn.init.zeros_(self.layers[-1].bias)
 
     def forward(self, image: Tensor, landmarks: Tensor) -> Tensor:
-        """(N, 3, S, S) normalised pictures and (N, 478, 2) landmarks in half sides to (N, `_HIDDEN`); 0 at first."""
+        """(N, 3, S, S) normalised pictures and (N, 478, 2) landmarks in half sides to (N, H), 0 at first."""
         seen = nn.functional.grid_sample(
             self.filters(image), landmarks[:, None], padding_mode="border", align_corners=False
         )

@@ -27,7 +27,7 @@ class Crops:
     Attributes:
         mean: (478, 3) mm, landmarks of the mean head.
         components: (K + E, 478, 3) mm, identity before expression.
-        answer: (E, E) expression coefficients that the detector's landmarks show, by those that the face shows.
+        answer: (E, E) expression coefficients that detected landmarks show, by those that the face shows.
         bias: (2, 478) mm, the mean of the detector's errors.
         spread: (2, 478) mm, deviation of each landmark's own error.
         factors: (F, 2, 478) mm, the errors that landmarks share.
