@@ -155,7 +155,7 @@ class DetailBranch(nn.Module):
     """What the picture shows right around each landmark: edges and folds, and where they truly are.
 
     Detected landmarks follow an expression only in part, and a backbone's pooled features do not know the
-    millimetre. A few filters, looked up at the landmarks, show how far brow, lid or lip lies beside its point.
+    millimetre. A few filters, looked up at the landmarks, show how far brow, lid or lip lies from its point.
     """
 
     def __init__(self) -> None:
