@@ -101,7 +101,7 @@ def seen_in_crops(
     """
     answered = codes.with_(expression=codes.expression @ landmark_response(model).answer.T)
     points = _landmarks(model, answered)
-    detected = points[..., :2] + _detector_errors(rng, model, codes.rotation)
+    detected = points[..., :2] + _detector_errors(rng, model, codes)
     # a picture with focal length 1: millimetres on the unit plane
     landmarks = detected / points[..., 2:]
     exact = align(landmarks, size)
@@ -135,16 +135,16 @@ def _basis(model: MorphableModel) -> LandmarkBasis:
     return LandmarkBasis.of(model, model.landmarks478, sliding=False)
 
 
-def _detector_errors(rng: np.random.Generator, model: MorphableModel, rotation: np.ndarray) -> np.ndarray:
+def _detector_errors(rng: np.random.Generator, model: MorphableModel, codes: FaceCode) -> np.ndarray:
     """(N, 478, 2) mm at the face: the measured errors, more of them in some pictures than in others."""
-    count = len(rotation)
+    count = len(codes.rotation)
     response = landmark_response(model)
     noise = response.noise
     own = rng.normal(size=(count, 2, 478)) * np.sqrt(noise.variance + OWN_NOISE_MM**2)
     weights = rng.normal(size=(count, len(noise.factors))) * SHARED_NOISE
     level = np.exp(rng.normal(size=(count, 1, 1)) * 0.4)
     upright = level * (own + np.tensordot(weights, noise.factors, 1))
-    upright += rng.random((count, 1, 1)) * response.bias
-    cosine, sine = np.cos(rotation[:, 2]), np.sin(rotation[:, 2])
+    upright += rng.random((count, 1, 1)) * response.bias + np.tensordot(codes.expression, response.besides, 1)
+    cosine, sine = np.cos(codes.rotation[:, 2]), np.sin(codes.rotation[:, 2])
     turn = np.stack([np.stack([cosine, sine], -1), np.stack([-sine, cosine], -1)], -2)
     return np.swapaxes(turn @ upright, 1, 2)

@@ -1,4 +1,4 @@
-"""How MediaPipe's landmarks answer a face: they follow most expressions only in part, and err together."""
+"""How MediaPipe's landmarks answer a face: they follow expressions in their own way, and err together."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from mien.morphable import MorphableModel
 
 @dataclass(frozen=True, eq=False)
 class LandmarkResponse:
-    """Measured on renders: a head with expression e is detected as one with `answer` e, plus errors.
+    """Measured on renders: landmarks of a head with expression e are those of `answer` e, moved and erring.
 
     Attributes:
         answer: (E, E) expression coefficients that the landmarks show, by those that the face shows.
-        bias: (2, 478) mm at an upright face, x right and y down in the picture: the mean of the errors.
+        besides: (E, 2, 478) mm at an upright face, x right and y down in the picture: how each expression at
+            full strength moves the landmarks besides, as none of the model's does.
+        bias: (2, 478) mm, likewise: the mean of the errors.
         noise: what they scatter around it.
     """
 
     answer: np.ndarray
+    besides: np.ndarray
     bias: np.ndarray
     noise: LandmarkNoise
 
@@ -38,7 +41,8 @@ def landmark_response(model: MorphableModel) -> LandmarkResponse:
     file = f"{model.name}.landmarks.safetensors"
     if file not in assets.catalogue():
         none = LandmarkNoise(np.zeros((2, 478)), np.zeros((0, 2, 478)))
-        return LandmarkResponse(np.eye(model.layout.expression), np.zeros((2, 478)), none)
+        count = model.layout.expression
+        return LandmarkResponse(np.eye(count), np.zeros((count, 2, 478)), np.zeros((2, 478)), none)
     arrays = {name: array.astype(np.float64) for name, array in load_file(assets.path(file)).items()}
     noise = LandmarkNoise(arrays["variance"], arrays["factors"])
-    return LandmarkResponse(arrays["answer"], arrays["bias"], noise)
+    return LandmarkResponse(arrays["answer"], arrays["besides"], arrays["bias"], noise)

@@ -28,6 +28,7 @@ class Crops:
         mean: (478, 3) mm, landmarks of the mean head.
         components: (K + E, 478, 3) mm, identity before expression.
         answer: (E, E) expression coefficients that detected landmarks show, by those that the face shows.
+        besides: (E, 2, 478) mm, how each expression moves the detected landmarks besides.
         bias: (2, 478) mm, the mean of the detector's errors.
         spread: (2, 478) mm, deviation of each landmark's own error.
         factors: (F, 2, 478) mm, the errors that landmarks share.
@@ -36,6 +37,7 @@ class Crops:
     mean: Tensor
     components: Tensor
     answer: Tensor
+    besides: Tensor
     bias: Tensor
     spread: Tensor
     factors: Tensor
@@ -53,6 +55,7 @@ class Crops:
             mean=tensor(basis.mean),
             components=tensor(basis.components.transpose(1, 2, 0)),
             answer=tensor(response.answer),
+            besides=tensor(response.besides),
             bias=tensor(response.bias),
             spread=(tensor(response.noise.variance) + OWN_NOISE_MM**2).sqrt(),
             factors=tensor(response.noise.factors),
@@ -76,7 +79,7 @@ class Crops:
         """
         points = self._in_camera(codes.with_(expression=codes.expression @ self.answer.mT))
         # a picture with focal length 1: millimetres on the unit plane
-        landmarks = (points[..., :2] + self._errors(chance, codes.rotation)) / points[..., 2:]
+        landmarks = (points[..., :2] + self._errors(chance, codes)) / points[..., 2:]
         centre, side, roll = _aligned(landmarks)
         off = chance.normal(len(side), 4) * side.new_tensor([0.02, 0.02, 0.03, 0.03])
         centre = centre + off[:, :2] * side[:, None]
@@ -90,16 +93,17 @@ class Crops:
         heads = self.mean + (coefficients @ self.components.flatten(1)).unflatten(-1, (-1, 3))
         return to_camera(heads, codes.rotation, codes.translation)
 
-    def _errors(self, chance: Chance, rotation: Tensor) -> Tensor:
+    def _errors(self, chance: Chance, codes: FaceCode) -> Tensor:
         """(N, 478, 2) mm at the face: the measured errors, more of them in some pictures than in others."""
-        count = len(rotation)
+        count = len(codes.rotation)
         own = chance.noise((count, *self.spread.shape)) * self.spread
         weights = chance.normal(count, len(self.factors)) * SHARED_NOISE
         level = torch.exp(chance.normal(count, 1, 1) * 0.4)
         upright = level * (own + (weights @ self.factors.flatten(1)).view_as(own))
+        upright = upright + (codes.expression @ self.besides.flatten(1)).view_as(own)
         upright = upright + chance.uniform(0, 1, count, 1, 1) * self.bias
         # rows of the turn are columns of the axes of a crop with the roll of the head
-        return (_axes(rotation[:, 2]).mT @ upright).mT
+        return (_axes(codes.rotation[:, 2]).mT @ upright).mT
 
 
 def _axes(roll_radians: Tensor) -> Tensor:
