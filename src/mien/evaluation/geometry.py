@@ -50,7 +50,7 @@ class Similarity:
         return Similarity(1 / self.scale, back, -back @ self.translation / self.scale)
 
 
-CURVE_MM = np.linspace(0.0, 7.0, 141)
+CURVE_MM = np.linspace(0.0, 7.0, 71)
 """Where the cumulative curve of distances is kept, as far as NoW draws it."""
 
 

@@ -22,8 +22,9 @@ class EvaluateBootstrap:
       mien evaluate bootstrap run-real -o results                       table and figure of its rounds
       mien evaluate bootstrap run-real --photos portraits/ -o results   and three faces through them
 
-    The figures are those that the bootstrapping measured on photographs held out. With --photos, which needs
-    the extra mien[train], three of these are read by the network of each stage and drawn from the code alone.
+    The numbers are those that the bootstrapping measured on photographs held out. With --photos, which needs
+    the extra mien[train], three of that folder are read by the network of each stage and drawn from the code
+    alone.
 
     Exit status: 0 done; 4 the folder has no finished bootstrapping, or a network cannot be read.
     """
