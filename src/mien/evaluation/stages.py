@@ -40,6 +40,8 @@ class Stages:
         try:
             contents: dict[str, Any] = json.loads(file.read_bytes())
             stages = [{key: float(stage[key]) for key in ("nme478", "rmse")} for stage in contents["stages"]]
+            if len(stages) < 2:
+                raise ValueError("it has no rounds")
             return cls(stages, int(contents["held_out"]), int(contents["photographs"]))
         except OSError as error:
             raise UnreadableInput(
