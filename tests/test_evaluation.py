@@ -34,7 +34,9 @@ from mien.evaluation.photos import landmark_error, photometric_error
 from mien.evaluation.report import Report, page_of
 from mien.facecode import ARKIT_NAMES
 from mien.landmarks import LandmarkPoints, place_landmarks
+from mien.model_files.ict import read_ict
 from mien.render import render
+from published_files import write_ict
 from tiny_face import tiny_code, tiny_face
 
 UNMOVED = Similarity(1.0, np.eye(3), np.zeros(3))
@@ -297,6 +299,18 @@ def test_an_obj_s_quads_become_triangles():
     lines = b"v 1 2 3\nv 4 5 6.5\nvt 0 0\nf 1/1 2/2 3/3 4/4\nf 5/1 6/1 7/1".splitlines()
     np.testing.assert_array_equal(ict._positions(lines), [[1, 2, 3], [4, 5, 6.5]])
     np.testing.assert_array_equal(ict._triangles(lines), [[0, 1, 2], [0, 2, 3], [4, 5, 6]])
+
+
+def test_ict_s_folder_is_centred_between_the_eyes_and_has_arkit_s_actions(tmp_path):
+    folder = write_ict(tmp_path / "FaceXModel")
+    opened, published = ict_heads.open_ict(folder), read_ict(folder)
+    eyes = [opened.mean[ict.PARTS[name]] for name in ("eye_left", "eye_right")]
+    np.testing.assert_allclose(sum(eye.min(0) + eye.max(0) for eye in eyes), 0, atol=1e-3)
+    shapes = dict(zip(published.expression_names, published.expression, strict=True))
+    for action, halves in (("jawOpen", ["jawOpen"]), ("cheekPuff", ["cheekPuffLeft", "cheekPuffRight"])):
+        expected = sum(shapes[name] for name in halves)
+        np.testing.assert_allclose(opened.expression[ARKIT_NAMES.index(action)], expected, atol=1e-5)
+    assert not opened.expression[ARKIT_NAMES.index("tongueOut")].any()
 
 
 # detections and reports

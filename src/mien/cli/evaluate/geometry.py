@@ -46,8 +46,8 @@ class EvaluateGeometry:
 
     folder: Positional[Annotated[Path | None, arg(metavar="FOLDER")]] = None
     """Of scans and photographs in NoW's layout."""
-    ict: Annotated[Path | None, arg(metavar="ARCHIVE")] = None
-    """In place of FOLDER: FaceXModel of ICT-FaceKit as a tar archive."""
+    ict: Annotated[Path | None, arg(metavar="FACEXMODEL")] = None
+    """In place of FOLDER: the folder FaceXModel of ICT-FaceKit, or a tar archive of it."""
     backgrounds: Annotated[Path | None, arg(metavar="DIR")] = None
     """With --ict: photographs that may stand behind a head, out of focus."""
     eos: Annotated[Path | None, arg(metavar="DIR")] = None
@@ -64,7 +64,7 @@ class EvaluateGeometry:
     def run(self) -> int:
         """Measures and reports."""
         if (self.folder is None) == (self.ict is None):
-            print("mien evaluate geometry: give either FOLDER or --ict ARCHIVE", file=sys.stderr)
+            print("mien evaluate geometry: give either FOLDER or --ict FACEXMODEL", file=sys.stderr)
             return Status.USAGE
         if self.ict is not None and self.limit == 1:
             print(
@@ -124,13 +124,13 @@ class EvaluateGeometry:
             heads_and_detections,
             score_means,
         )
-        from mien.evaluation.ict import cache_folder, load_ict
-        from mien.evaluation.ict_heads import TEST_SEED
+        from mien.evaluation.ict import cache_folder
+        from mien.evaluation.ict_heads import TEST_SEED, open_ict
         from mien.evaluation.scans import contender
         from mien.evaluation.ways import as_reconstructed
         from mien.morphable import load_model
 
-        ict = load_ict(self.ict)
+        ict = open_ict(self.ict)
         seeds = range(TEST_SEED, TEST_SEED + (self.limit or _HEADS))
         backgrounds = pictures_in(self.backgrounds) if self.backgrounds else []
         drawn = heads_and_detections(ict, load_model(), seeds, backgrounds, cache_folder(), progress=tracked)
