@@ -55,6 +55,17 @@ def blank(path: str) -> None:
     save_png(path, np.full((64, 64, 3), 0.5, np.float32))
 
 
+def test_help_teaches_the_measurement_that_is_asked_for(capsys):
+    for arguments, shown, hidden in (
+        (["--help"], "mien evaluate encoders run", "scans_lmks_onlypp"),
+        (["geometry", "--help"], "scans_lmks_onlypp", "AFLW2000"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["evaluate", *arguments])
+        out = capsys.readouterr().out
+        assert ended.value.code == 0 and shown in out and hidden not in out
+
+
 def test_some_are_chosen_evenly():
     assert evenly(range(10), 5) == [0, 2, 4, 6, 8] and evenly("abc", 9) == ["a", "b", "c"]
     assert evenly(range(7), None) == list(range(7)) and len(evenly(range(1000), 333)) == 333

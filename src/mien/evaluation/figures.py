@@ -50,9 +50,15 @@ def panels(
     return figure, figure.subplots(rows, count, squeeze=False)
 
 
-def draw_curves(axes: Axes, x: np.ndarray, curves: Mapping[str, np.ndarray], unit: str, what: str) -> None:
-    """Cumulative curves: for each name the share (N,) of `what` that has an error of at most x (N,)."""
-    for number, (name, share) in enumerate(curves.items()):
+def draw_curves(
+    axes: Axes, x: np.ndarray, curves: Mapping[str, np.ndarray], names: Sequence[str], unit: str, what: str
+) -> None:
+    """Cumulative curves: by name the share (N,) of `what` that has an error of at most x (N,).
+
+    The place in `names`, which are those of all panels, decides a curve's look.
+    """
+    for name, share in curves.items():
+        number = names.index(name)
         look = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
         axes.plot(x, 100 * np.asarray(share), label=name, linewidth=1.6, **look)
     axes.set(xlim=(x[0], x[-1]), ylim=(0, 100), xlabel=f"error, {unit}", ylabel=f"{what}, %")

@@ -104,9 +104,12 @@ def score_means(guesser: Guesser, scanner: Scanner, ict: IctModel, heads: Heads)
     layout = guesser.model.layout
     ours = guesser(np.zeros(layout.identity), np.zeros(layout.expression))
     scores = {}
-    for name, chosen in (("neutral", ~heads.expressive), ("posed", heads.expressive)):
+    sets = {"neutral": (~heads.expressive, 1), "posed": (heads.expressive, 1)}
+    sets["posed, at rest"] = heads.expressive, 0
+    for name, (chosen, strength) in sets.items():
         scans = [
-            scanner(ict.vertices(heads.identity[i], heads.expression[i])) for i in np.flatnonzero(chosen)
+            scanner(ict.vertices(heads.identity[i], strength * heads.expression[i]))
+            for i in np.flatnonzero(chosen)
         ]
         scores[f"ICT's mean face, {name}"] = score([own] * len(scans), scans)
         scores[f"our mean face, {name}"] = score([ours] * len(scans), scans)

@@ -132,7 +132,7 @@ def _figure(faces: Sequence[ReadFace], missed: int) -> bytes:
         for reader in READERS:
             error = np.sort([face.errors[reader][column] for face in faces])
             curves[reader] = np.searchsorted(error, _CURVE, side="right") / (len(faces) + missed)
-        draw_curves(panel, 100 * _CURVE, curves, "%", "faces")
+        draw_curves(panel, 100 * _CURVE, curves, READERS, "%", "faces")
         panel.set_title(f"error over {NORMALISATIONS[column]}")
     return png_of(figure)
 

@@ -171,10 +171,11 @@ def score_figure(scores: Mapping[str, Score]) -> bytes:
     for name, score in scores.items():
         who, _, group = name.partition(", ")
         groups.setdefault(group, {})[who] = score
+    names = list(dict.fromkeys(who for members in groups.values() for who in members))
     figure, rows = panels(2, rows=len(groups), height=3.2)
     for row, (group, members) in zip(rows, groups.items(), strict=True):
         for panel, kind in zip(row, ("scaled", "unscaled"), strict=True):
             curves = {who: np.array(getattr(score, kind).below) for who, score in members.items()}
-            draw_curves(panel, CURVE_MM, curves, "mm", "points of the scans")
+            draw_curves(panel, CURVE_MM, curves, names, "mm", "points of the scans")
             panel.set_title(f"{group}, {kind}" if group else kind, fontsize=10)
     return png_of(figure)

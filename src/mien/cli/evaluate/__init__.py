@@ -1,10 +1,8 @@
 """`mien evaluate`: figures of accuracy, measured on one's own data."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar, Union
 
 from tyro.conf import subcommand
 
@@ -33,16 +31,18 @@ class Evaluate:
       mien evaluate report results                      all of these on one page
     """
 
-    what: (
-        Annotated[EvaluateGeometry, subcommand("geometry")]
-        | Annotated[EvaluateLandmarks, subcommand("landmarks")]
-        | Annotated[EvaluateConsistency, subcommand("consistency")]
-        | Annotated[EvaluateExpression, subcommand("expression")]
-        | Annotated[EvaluateRest, subcommand("rest")]
-        | Annotated[EvaluateEncoders, subcommand("encoders")]
-        | Annotated[EvaluateBootstrap, subcommand("bootstrap")]
-        | Annotated[EvaluateReport, subcommand("report")]
-    )
+    CHOICES: ClassVar[dict[str, type]] = {
+        "geometry": EvaluateGeometry,
+        "landmarks": EvaluateLandmarks,
+        "consistency": EvaluateConsistency,
+        "expression": EvaluateExpression,
+        "rest": EvaluateRest,
+        "encoders": EvaluateEncoders,
+        "bootstrap": EvaluateBootstrap,
+        "report": EvaluateReport,
+    }
+
+    what: Union[*(Annotated[command, subcommand(name)] for name, command in CHOICES.items())]
 
     def run(self) -> int:
         """Runs the measurement."""
