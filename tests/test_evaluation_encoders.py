@@ -9,7 +9,7 @@ from PIL import Image
 
 from evaluation_sets import draw, random_code
 from mien.cli import main
-from mien.errors import BadTraining, UnreadableInput
+from mien.errors import BadTraining, NoFace, UnreadableInput
 from mien.evaluation.encoders import LoadedEncoder, vertex_distances
 from mien.evaluation.one_face import through_networks
 from mien.evaluation.stages import Stages, networks_of
@@ -97,7 +97,8 @@ def test_one_face_goes_through_all_networks(run, tmp_path):
     with Image.open(tmp_path / "figure.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     assert 2 < pixels.shape[1] / pixels.shape[0] < 3.2
-    assert through_networks([tmp_path / "b.png"], networks) is None
+    with pytest.raises(NoFace, match="in none of 1 photographs"):
+        through_networks([tmp_path / "b.png"], networks)
 
 
 def test_stages_are_shown(tmp_path, capsys):

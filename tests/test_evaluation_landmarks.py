@@ -139,14 +139,14 @@ def test_missed_faces_fail_but_do_not_enter_means():
         ReadFace({n: np.full(4, e[i]) for n, e in errors.items()}, yaw) for i, yaw in enumerate((10, 45))
     ]
     report = landmark_report("x", faces, missed=2)
-    assert len(report.rows) == 2 * len(NORMALISATIONS) and report.about.endswith(
-        "4 faces, 2 of them not found"
-    )
+    assert len(report.rows) == 2 * len(NORMALISATIONS) and report.about.endswith("faces: 4, not found: 2")
     mien, detector = report.rows[0], report.rows[len(NORMALISATIONS)]
     area = (0.75 + 0.25) / 4
     assert mien[1:7] == ["4.00%", "4.00%", f"{area:.3f}", "50.00%", "0.300", "50.00%"]
-    assert mien[7:] == ["2.00%", "6.00%", ""] and detector[4] == "75.00%"
-    assert report.columns[7:] == ["yaw 0 to 30° (1)", "yaw 30 to 60° (1)", "yaw 60 to 90° (0)"]
+    assert mien[7:] == ["2.00%", "6.00%", "", ""] and detector[4] == "75.00%"
+    assert report.columns[7:10] == ["yaw 0 to 30° (1)", "yaw 30 to 60° (1)", "yaw 60 to 90° (0)"]
+    report = landmark_report("x", [*faces, faces[0], ReadFace(faces[1].errors, 61)], missed=0)
+    assert report.rows[0][7:] == ["2.00%", "6.00%", "6.00%", "4.67%"]
     assert report.figures[""]()[:4] == b"\x89PNG"
 
 

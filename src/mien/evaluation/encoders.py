@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-
 from mien.encoder import Encoder
 from mien.evaluation.report import Report
 from mien.facecode import FaceCode
@@ -158,8 +156,11 @@ def _drawn(model: MorphableModel, recipe: Recipe, count: int) -> Pictures:
     )
 
 
-@torch.no_grad()
 def _parameter_loss(model: MorphableModel, read: FaceCode, true: FaceCode, size: int) -> float:
-    losses = Losses(model, LossWeights())
-    _, terms = losses(CropCode.from_code(read, size), CropCode.from_code(true, size))
+    import torch
+
+    with torch.no_grad():
+        _, terms = Losses(model, LossWeights())(
+            CropCode.from_code(read, size), CropCode.from_code(true, size)
+        )
     return terms["parameters"].item()

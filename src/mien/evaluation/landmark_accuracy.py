@@ -105,7 +105,7 @@ def landmark_report(about: str, faces: Sequence[ReadFace], missed: int) -> Repor
     bins = [(low, high, (yaw >= low) & (yaw < high)) for low, high in pairwise(YAWS_DEGREES)]
     columns = ["error over", "mean", "median"]
     columns += [f"{what} {limit:.0%}" for limit in LIMITS for what in ("AUC", "failures")]
-    columns += [f"yaw {low} to {high}° ({chosen.sum()})" for low, high, chosen in bins]
+    columns += [f"yaw {low} to {high}° ({chosen.sum()})" for low, high, chosen in bins] + ["mean of yaws"]
     rows, data = [], {"faces": len(faces) + missed, "missed": missed, "yaw_degrees": yaw.tolist()}
     for reader in READERS:
         data[reader] = {}
@@ -117,10 +117,11 @@ def landmark_report(about: str, faces: Sequence[ReadFace], missed: int) -> Repor
             row = [f"{reader}: {name}", f"{error.mean():.2%}", f"{np.median(error):.2%}"]
             for area, share in zip(areas, failures, strict=True):
                 row += [f"{area:.3f}", f"{share:.2%}"]
-            row += [f"{error[chosen].mean():.2%}" if chosen.any() else "" for *_, chosen in bins]
+            by_yaw = [error[chosen].mean() if chosen.any() else np.nan for *_, chosen in bins]
+            row += ["" if np.isnan(value) else f"{value:.2%}" for value in (*by_yaw, np.mean(by_yaw))]
             rows.append(row)
             data[reader][name] = {"errors": error.tolist(), "auc": areas, "failures": failures}
-    about = f"{about}; {len(faces) + missed} faces, {missed} of them not found"
+    about = f"{about}; faces: {len(faces) + missed}, not found: {missed}"
     return Report(about, columns, rows, data, {"": partial(_figure, faces, missed)})
 
 

@@ -56,7 +56,8 @@ def now_pictures(folder: Path) -> list[NowPicture]:
         raise UnreadableInput(f"{folder}: has no {' and no '.join(missing)}; NoW's layout is {_LAYOUT}")
     listed = folder / LIST
     if listed.is_file():
-        names = [Path(line.strip()) for line in listed.read_text().splitlines() if line.strip()]
+        lines = listed.read_bytes().decode(errors="replace").splitlines()
+        names = [Path(line.strip()) for line in lines if line.strip()]
         wrong = next((name for name in names if len(name.parts) < 3), None)
         if wrong is not None:
             raise UnreadableInput(f"{listed}: {wrong} is not SUBJECT/CHALLENGE/PICTURE; get the list anew")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.align import align
-from mien.errors import MienError
+from mien.errors import MienError, NoFace
 from mien.evaluation.figures import faces_figure
 from mien.image import load_image, to_uint8
 from mien.morphable import MorphableModel
@@ -19,11 +19,13 @@ from mien.training.network import EncoderNetwork
 
 SHOWN_PX = 280
 """Side of each picture."""
+CANDIDATES = 30
+"""Photographs among which those with a face are sought."""
 
 
 def through_networks(
     photos: Sequence[Path], networks: Mapping[str, tuple[EncoderNetwork, MorphableModel, int]], most: int = 3
-) -> bytes | None:
+) -> bytes:
     """PNG with a row for each of the first photographs in which there is a face: itself, then each drawing.
 
     Args:
@@ -31,10 +33,8 @@ def through_networks(
         networks: {title: (network, its morphable model, side of its crops in pixels)}.
         most: rows.
 
-    Returns:
-        None where no photograph has a face.
-
     Raises:
+        NoFace: no photograph has one.
         MissingLibrary: matplotlib is not installed.
     """
     from mien.detect import detect_faces
@@ -51,7 +51,9 @@ def through_networks(
             landmarks = faces[0].landmarks_px
             rows.append([align(landmarks, SHOWN_PX).warp(image)])
             rows[-1] += [_drawn(image, landmarks, *parts) for parts in networks.values()]
-    return faces_figure(["photograph", *networks], rows) if rows else None
+    if not rows:
+        raise NoFace(f"in none of {len(photos)} photographs a face was found to be shown; give others")
+    return faces_figure(["photograph", *networks], rows)
 
 
 def _drawn(

@@ -53,7 +53,7 @@ class EvaluateEncoders:
             return Status.USAGE
         need_training()
         from mien.evaluation.encoders import LoadedEncoder, encoder_report
-        from mien.evaluation.one_face import through_networks
+        from mien.evaluation.one_face import CANDIDATES, through_networks
         from mien.training.bootstrap import crop_faces
 
         prepare(self.out, figures=self.photos is not None)
@@ -72,7 +72,9 @@ class EvaluateEncoders:
         report = encoder_report(about, scores)
         if photos:
             networks = {name: (e.network, e.model, e.recipe.size) for name, e in encoders.items()}
-            report = replace(report, figures={"": partial(through_networks, evenly(photos, 3), networks)})
+            report = replace(
+                report, figures={"": partial(through_networks, evenly(photos, CANDIDATES), networks)}
+            )
         show_report(report, self.out, "encoders")
         return Status.DONE
 

@@ -100,7 +100,7 @@ class EvaluateGeometry:
             print(error, file=sys.stderr)
             return {}
 
-    def _report(self, where: str, scores: dict[str, Score], more: str = "") -> Report:
+    def _report(self, where: str, scores: dict[str, Score]) -> Report:
         from functools import partial
 
         from mien.evaluation.report import Report
@@ -110,7 +110,7 @@ class EvaluateGeometry:
         data = {name: asdict(score) for name, score in scores.items()}
         data |= {"model": self.model, "refine": self.refine}
         return Report(
-            f"{where}, {self.model}, {way}{more}; scan-to-mesh distance",
+            f"{where}, {self.model}, {way}; scan-to-mesh distance",
             *score_table(scores),
             data,
             {"": partial(score_figure, scores)},
