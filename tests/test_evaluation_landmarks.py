@@ -145,7 +145,7 @@ def test_missed_faces_fail_but_do_not_enter_means():
     assert mien[1:7] == ["4.00%", "4.00%", f"{area:.3f}", "50.00%", "0.300", "50.00%"]
     assert mien[7:] == ["2.00%", "6.00%", "", ""] and detector[4] == "75.00%"
     assert report.columns[7:10] == ["yaw 0 to 30° (1)", "yaw 30 to 60° (1)", "yaw 60 to 90° (0)"]
-    report = landmark_report("x", [*faces, faces[0], ReadFace(faces[1].errors, 61)], missed=0)
+    report = landmark_report("x", [*faces, faces[0], ReadFace(faces[1].errors, 90.0)], missed=0)
     assert report.rows[0][7:] == ["2.00%", "6.00%", "6.00%", "4.67%"]
     assert report.figures[""]()[:4] == b"\x89PNG"
 

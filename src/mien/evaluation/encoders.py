@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+
 from mien.encoder import Encoder
 from mien.evaluation.report import Report
 from mien.facecode import FaceCode

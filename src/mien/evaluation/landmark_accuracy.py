@@ -102,7 +102,8 @@ def area_under_curve(errors: np.ndarray, limit: float) -> float:
 def landmark_report(about: str, faces: Sequence[ReadFace], missed: int) -> Report:
     """Table, numbers and figure of read faces; those missed fail, but have no part in means and medians."""
     yaw = np.array([face.yaw_degrees for face in faces])
-    bins = [(low, high, (yaw >= low) & (yaw < high)) for low, high in pairwise(YAWS_DEGREES)]
+    place = np.clip(np.digitize(yaw, YAWS_DEGREES) - 1, 0, len(YAWS_DEGREES) - 2)  # 90 and beyond: the last
+    bins = [(low, high, place == k) for k, (low, high) in enumerate(pairwise(YAWS_DEGREES))]
     columns = ["error over", "mean", "median"]
     columns += [f"{what} {limit:.0%}" for limit in LIMITS for what in ("AUC", "failures")]
     columns += [f"yaw {low} to {high}° ({chosen.sum()})" for low, high, chosen in bins] + ["mean of yaws"]
