@@ -8,15 +8,18 @@ without 3D Supervision", CVPR 2019. Below a folder: `iphone_pictures/SUBJECT/CHA
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 
-from mien.errors import UnreadableInput
+from mien.errors import NoFace, UnreadableInput
 from mien.evaluation.geometry import face_region
-from mien.evaluation.scans import Scan
+from mien.evaluation.scans import Comparison, Contender, Scan, Score, compare, guess_of
+from mien.morphable import MorphableModel
+from mien.reconstruction import reconstruct
 
 PICTURES = "iphone_pictures"
 SCANS, LANDMARKS = "scans", "scans_lmks_onlypp"
@@ -125,6 +128,45 @@ def read_picked_points(file: Path) -> np.ndarray:
             "subject's right to left, the bottom of the nose, the right and left corner of the mouth"
         )
     return np.array(points)
+
+
+def measure_picture(
+    picture: NowPicture, scan: Scan, model: MorphableModel, refine: bool, others: Mapping[str, Contender]
+) -> dict[str, Comparison]:
+    """How near the head at rest is that mien, and others, see in a photograph: {"mien" or other's name: ...}.
+
+    Args:
+        picture: of the subject of the scan; its largest face is taken.
+        model, refine: as in `mien.reconstruction.reconstruct`.
+        others: what else reads the face, from the same landmarks.
+
+    Raises:
+        NoFace: none is found.
+        UnreadableInput: the picture cannot be read.
+    """
+    faces = reconstruct(str(picture.file), model=model, refine=refine, max_faces=1)
+    if not faces:
+        raise NoFace(f"{picture.file}: no face found; it is left out for all that are measured")
+    face = faces[0]
+    guesses = {"mien": guess_of(model, face.code.identity, np.zeros(model.layout.expression))}
+    for name, read in others.items():
+        guesses[name] = read(face.image, face.landmarks_px)[1]
+    return {name: compare(guess, scan) for name, guess in guesses.items()}
+
+
+def now_scores(measured: Sequence[tuple[NowPicture, Mapping[str, Comparison]]]) -> dict[str, Score]:
+    """By who was measured, over all photographs; where there are several challenges, by "who, challenge" too.
+
+    Args:
+        measured: one or more photographs, with the same names each.
+    """
+    names = list(measured[0][1])
+    scores = {name: Score.of([compared[name] for _, compared in measured]) for name in names}
+    challenges = sorted({picture.challenge for picture, _ in measured})
+    for challenge in challenges if len(challenges) > 1 else ():
+        some = [compared for picture, compared in measured if picture.challenge == challenge]
+        scores |= {f"{name}, {challenge}": Score.of([c[name] for c in some]) for name in names}
+    return scores
 
 
 def _only(folder: Path, pattern: str) -> Path:

@@ -63,6 +63,11 @@ def guess_of(model: MorphableModel, identity: np.ndarray, expression: np.ndarray
     return Guess(vertices.astype(np.float64), outer_triangles(model), landmarks.astype(np.float64))
 
 
+def mean_guess(model: MorphableModel) -> Guess:
+    """The mean head at rest, which is a guess without looking."""
+    return guess_of(model, np.zeros(model.layout.identity), np.zeros(model.layout.expression))
+
+
 def contender(estimate: Estimate, guess: Callable[[np.ndarray, np.ndarray], Guess]) -> Contender:
     """A way to read a face, with what makes heads of its coefficients."""
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from mien.cli.each import no_face
 from mien.cli.evaluate.measured import evenly, pictures_in, prepare, read_each, show_report, tracked
 from mien.cli.status import Status
 from mien.errors import MissingLibrary, NoFace
@@ -84,9 +82,11 @@ class EvaluateGeometry:
                 return Status.NO_FACE
             show_report(report, self.out, "geometry_ict")
             return Status.DONE
+        from mien.evaluation.now import now_scores
+
         comparisons, status = self._now_comparisons(model, others)
         if comparisons:
-            show_report(self._report("NoW", _now_scores(comparisons)), self.out, "geometry")
+            show_report(self._report("NoW", now_scores(comparisons)), self.out, "geometry")
         return status
 
     def _peers(self) -> dict[str, Contender]:
@@ -149,45 +149,19 @@ class EvaluateGeometry:
         self, model: MorphableModel, others: dict[str, Contender]
     ) -> tuple[list[tuple[NowPicture, dict[str, Comparison]]], Status]:
         """Of each photograph with a face and a scan: {who: how near}."""
-        import numpy as np
-
-        from mien.evaluation.now import now_pictures, now_scan
-        from mien.evaluation.scans import compare, guess_of
-        from mien.reconstruction import reconstruct
+        from mien.evaluation.now import measure_picture, now_pictures, now_scan
+        from mien.evaluation.scans import compare, mean_guess
 
         pictures = evenly(now_pictures(self.folder), self.limit)
         subjects = sorted({picture.subject for picture in pictures})
         read, worst = read_each(subjects, Path, lambda subject: now_scan(self.folder, subject))
         scans: dict[str, Scan] = dict(read)
-        at_rest = np.zeros(model.layout.expression)
-        mean = guess_of(model, np.zeros(model.layout.identity), at_rest)
-        means = {subject: compare(mean, scan) for subject, scan in scans.items()}
+        means = {subject: compare(mean_guess(model), scan) for subject, scan in scans.items()}
 
         def measure(picture: NowPicture) -> dict[str, Comparison]:
-            faces = reconstruct(str(picture.file), model=model, refine=self.refine, max_faces=1)
-            if not faces:
-                raise no_face(picture.file)
-            scan, face = scans[picture.subject], faces[0]
-            guesses = {"mien": guess_of(model, face.code.identity, at_rest)}
-            for name, read in others.items():
-                guesses[name] = read(face.image, face.landmarks_px)[1]
-            compared = {name: compare(guess, scan) for name, guess in guesses.items()}
-            return {"mean face": means[picture.subject], **compared}
+            measured = measure_picture(picture, scans[picture.subject], model, self.refine, others)
+            return {"mean face": means[picture.subject], **measured}
 
         readable = [picture for picture in pictures if picture.subject in scans]
         done, status = read_each(readable, lambda picture: picture.file, measure)
         return done, max(worst, status)
-
-
-def _now_scores(measured: Sequence[tuple[NowPicture, dict[str, Comparison]]]) -> dict[str, Score]:
-    """By who was measured, over all photographs; then by challenge, where there are several."""
-    from mien.evaluation.scans import Score
-
-    names = list(measured[0][1])
-    scores = {name: Score.of([compared[name] for _, compared in measured]) for name in names}
-    challenges = sorted({picture.challenge for picture, _ in measured})
-    if len(challenges) > 1:
-        for challenge in challenges:
-            some = [compared for picture, compared in measured if picture.challenge == challenge]
-            scores |= {f"{name}, {challenge}": Score.of([c[name] for c in some]) for name in names}
-    return scores
