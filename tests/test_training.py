@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from mien.errors import BadCorpus, BadTraining
 from mien.synthesis import Recipe
@@ -151,6 +152,24 @@ def test_pictures_may_be_made_on_the_device_and_are_another_run(tmp_path, whole)
     assert weights(tmp_path / "part") != weights(tmp_path / "whole")
     with pytest.raises(BadTraining, match="on_device False, not True"):
         run(whole, on_device=True)
+
+
+def test_mixed_precision_learns_nearly_the_same(tmp_path, whole):
+    AcceleratorState._reset_state()  # a process keeps the precision of its first run
+    try:
+        result = run(tmp_path, precision="bf16")
+    finally:
+        AcceleratorState._reset_state()
+    assert result.finished and weights(tmp_path) != weights(whole)
+    full, _ = load_trained(whole, tiny_face)
+    mixed, full = (dict(network.named_parameters()) for network in (result.network, full))
+    off = sum((mixed[name] - full[name]).square().sum() for name in full)
+    assert off < 0.05 * sum(value.square().sum() for value in full.values())
+
+
+def test_a_run_draws_what_the_network_says_where_the_loss_is_photometric(tmp_path):
+    result = run(tmp_path, loss=LossWeights(photometric=1.0))
+    assert result.finished and 0 < result.validation["photometric"] < 1
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(tmp_path):

@@ -22,8 +22,8 @@ DISTANCE_MM, LOG_DISTANCE = 800.0, 0.5
 
 SHARED_NOISE = 0.6
 """Share of the detector's measured common errors that landmarks get, as a standard deviation. All of it would
-teach the network to trust them too little to sit on the photograph. Of the mean error, which photographs need
-not have as renders do, landmarks get any share."""
+teach the network to trust them too little to sit on the photograph. How else the detector answers renders, it
+need not answer photographs: of its mean error and its own way with expressions landmarks get any share."""
 
 OWN_NOISE_MM = 0.4
 """What real photographs add to the error of each landmark by itself."""
@@ -99,9 +99,10 @@ def seen_in_crops(
     Returns:
         The codes, and (N, 478, 2) float32 landmarks as detected, in pixels of the crops.
     """
-    answered = codes.with_(expression=codes.expression @ landmark_response(model).answer.T)
-    points = _landmarks(model, answered)
-    detected = points[..., :2] + _detector_errors(rng, model, codes)
+    share = rng.random((len(codes.rotation), 1))
+    answer = codes.expression @ landmark_response(model).answer.T
+    points = _landmarks(model, codes.with_(expression=(1 - share) * codes.expression + share * answer))
+    detected = points[..., :2] + _detector_errors(rng, model, codes, share)
     # a picture with focal length 1: millimetres on the unit plane
     landmarks = detected / points[..., 2:]
     exact = align(landmarks, size)
@@ -135,16 +136,21 @@ def _basis(model: MorphableModel) -> LandmarkBasis:
     return LandmarkBasis.of(model, model.landmarks478, sliding=False)
 
 
-def _detector_errors(rng: np.random.Generator, model: MorphableModel, codes: FaceCode) -> np.ndarray:
-    """(N, 478, 2) mm at the face: the measured errors, more of them in some pictures than in others."""
-    count = len(codes.rotation)
-    response = landmark_response(model)
+def _detector_errors(
+    rng: np.random.Generator, model: MorphableModel, codes: FaceCode, share: np.ndarray
+) -> np.ndarray:
+    """(N, 478, 2) mm at the face: the measured errors, more of them in some pictures than in others.
+
+    Args:
+        share: (N, 1) of the mean error and of what expressions move besides.
+    """
+    count, response = len(share), landmark_response(model)
     noise = response.noise
     own = rng.normal(size=(count, 2, 478)) * np.sqrt(noise.variance + OWN_NOISE_MM**2)
     weights = rng.normal(size=(count, len(noise.factors))) * SHARED_NOISE
     level = np.exp(rng.normal(size=(count, 1, 1)) * 0.4)
     upright = level * (own + np.tensordot(weights, noise.factors, 1))
-    upright += rng.random((count, 1, 1)) * response.bias + np.tensordot(codes.expression, response.besides, 1)
+    upright += share[..., None] * (response.bias + np.tensordot(codes.expression, response.besides, 1))
     cosine, sine = np.cos(codes.rotation[:, 2]), np.sin(codes.rotation[:, 2])
     turn = np.stack([np.stack([cosine, sine], -1), np.stack([-sine, cosine], -1)], -2)
     return np.swapaxes(turn @ upright, 1, 2)

@@ -77,9 +77,11 @@ class Crops:
         Returns:
             The codes, and (N, 478, 2) landmarks as detected, in pixels of the crops.
         """
-        points = self._in_camera(codes.with_(expression=codes.expression @ self.answer.mT))
+        share = chance.uniform(0, 1, len(codes.rotation), 1)
+        answered = torch.lerp(codes.expression, codes.expression @ self.answer.mT, share)
+        points = self._in_camera(codes.with_(expression=answered))
         # a picture with focal length 1: millimetres on the unit plane
-        landmarks = (points[..., :2] + self._errors(chance, codes)) / points[..., 2:]
+        landmarks = (points[..., :2] + self._errors(chance, codes, share)) / points[..., 2:]
         centre, side, roll = _aligned(landmarks)
         off = chance.normal(len(side), 4) * side.new_tensor([0.02, 0.02, 0.03, 0.03])
         centre = centre + off[:, :2] * side[:, None]
@@ -93,15 +95,19 @@ class Crops:
         heads = self.mean + (coefficients @ self.components.flatten(1)).unflatten(-1, (-1, 3))
         return to_camera(heads, codes.rotation, codes.translation)
 
-    def _errors(self, chance: Chance, codes: FaceCode) -> Tensor:
-        """(N, 478, 2) mm at the face: the measured errors, more of them in some pictures than in others."""
+    def _errors(self, chance: Chance, codes: FaceCode, share: Tensor) -> Tensor:
+        """(N, 478, 2) mm at the face: the measured errors, more of them in some pictures than in others.
+
+        Args:
+            share: (N, 1) of the mean error and of what expressions move besides.
+        """
         count = len(codes.rotation)
         own = chance.noise((count, *self.spread.shape)) * self.spread
         weights = chance.normal(count, len(self.factors)) * SHARED_NOISE
         level = torch.exp(chance.normal(count, 1, 1) * 0.4)
         upright = level * (own + (weights @ self.factors.flatten(1)).view_as(own))
-        upright = upright + (codes.expression @ self.besides.flatten(1)).view_as(own)
-        upright = upright + chance.uniform(0, 1, count, 1, 1) * self.bias
+        besides = (codes.expression @ self.besides.flatten(1)).view_as(own)
+        upright = upright + share[..., None] * (self.bias + besides)
         # rows of the turn are columns of the axes of a crop with the roll of the head
         return (_axes(codes.rotation[:, 2]).mT @ upright).mT
 
