@@ -2,6 +2,7 @@
 
 One process:            OMP_WAIT_POLICY=PASSIVE mien train FOLDER
 Many GPUs or machines:  accelerate launch -m mien train FOLDER
+Many CPUs:              python -m torch.distributed.run --nproc_per_node N -m -- mien train FOLDER
 
 A run lives in its folder: `config.json`, `checkpoint.pt`, `weights.safetensors` (the running average, which
 is exported) and TensorBoard's events. Started again, it goes on from the checkpoint, and ends with the
@@ -80,7 +81,8 @@ def train(
     """
     from accelerate import Accelerator
 
-    accelerator = Accelerator(mixed_precision=config.precision)
+    # Accelerate takes processes on CPUs for separate runs unless it is told that they are meant
+    accelerator = Accelerator(mixed_precision=config.precision, cpu=_only_cpus())
     load = load or partial(load_model, config.model)
     model = load()
     torch.manual_seed(config.seed)
@@ -207,6 +209,10 @@ def validate(
         for name, value in {"total": loss, **terms}.items():
             sums[name] = sums.get(name, 0.0) + value.item() / config.validation_blocks
     return sums | (on_photos(network) if on_photos else {})
+
+
+def _only_cpus() -> bool:
+    return not (torch.cuda.is_available() or torch.backends.mps.is_available())
 
 
 class _StopSignal:
