@@ -84,5 +84,5 @@ class ThesisNetwork(nn.Module):
             position=2 / DISTANCE_MM * focal[:, None] * translation[:, :2],
             log_scale=torch.log(scale),
             log_distance=torch.log(translation[:, 2] / MEAN_DISTANCE_MM),
-            illumination=self.light.expand(len(numbers), 9, 3),
+            illumination=self.light.expand(numbers.shape[0], 9, 3),
         )
