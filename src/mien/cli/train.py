@@ -205,12 +205,12 @@ class Bootstrap:
         )
         crops = _crops(self.inputs, config.size, preset)
         stages = bootstrap(config, start, crops, rounds=self.rounds, deviation=self.deviation)
-        held, nme = int(crops.held_out.sum()), next(iter(stages[0]))
+        held = int(crops.held_out.sum())
         report = Report(
             f"the network alone on {held} photographs held out of {len(crops.names)}",
-            ["", f"NME {nme.removeprefix('nme')}", "RMSE"],
+            ["", "NME 478", "RMSE"],
             [
-                [f"after round {n}" if n else "before", f"{s[nme]:.2%}", f"{s['rmse']:.4f}"]
+                [f"after round {n}" if n else "before", f"{s['nme478']:.2%}", f"{s['rmse']:.4f}"]
                 for n, s in enumerate(stages)
             ],
             {"stages": stages, "held_out": held, "photographs": len(crops.names)},
@@ -275,7 +275,6 @@ def _need_training() -> None:
 
 def _crops(inputs: Sequence[str], size: int, preset: str) -> PhotoCrops:
     """The faces of photographs as networks of that preset see them."""
-    from mien.thesis.preset import hull_crops
     from mien.training.bootstrap import crop_faces
 
     def say(line: str) -> None:
@@ -287,7 +286,7 @@ def _crops(inputs: Sequence[str], size: int, preset: str) -> PhotoCrops:
             say(str(item))
         else:
             photos.append(item)
-    return crop_faces(photos, size, _track, say, hull_crops if preset == "thesis" else None)
+    return crop_faces(photos, size, _track, say, preset)
 
 
 def _track(photos: Sequence[Path]) -> Iterable[Path]:

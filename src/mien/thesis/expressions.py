@@ -86,9 +86,9 @@ class BaseExpressions:
 
     @property
     def _spread(self) -> float:
-        """Deviation about each base expression: half the distance of the two that are nearest."""
+        """Deviation about each base expression: a third of the distance of the two that are nearest."""
         apart = _distances(self.prototypes, self.prototypes)
-        return 0.5 * apart[np.triu_indices(len(apart), 1)].min()
+        return apart[np.triu_indices(len(apart), 1)].min() / 3
 
 
 def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.synthesis import Recipe
-from mien.thesis.crop import SIDE, hull_crop
+from mien.thesis.crop import SIDE, hull_crop, hull_square
 from mien.thesis.vectors import LAYOUT
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ MODEL = "bfm2017"
 
 LEARNING_RATE = 1.0
 """Adadelta's factor, as in its paper."""
+
+_SAME = 0.25  # of the crop's side: how far the middles of the same face lie apart at most
 
 
 def model_name(name: str) -> str:
@@ -64,14 +66,25 @@ def training_config(
 
 @contextmanager
 def hull_crops(size: int) -> Iterator[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray] | None]]:
-    """Crops of the largest face by the thesis's detectors, for `mien.training.bootstrap.crop_faces`."""
+    """What makes of an (H, W, 3) sRGB picture in [0, 1] the hull crop of its largest face, and its landmarks.
+
+    The crop is by the thesis's detectors. MediaPipe's landmarks, by which all networks are judged, come from
+    mien's detector: a face that only one of the two finds is none.
+    """
+    from mien.detect import Detector
     from mien.image import to_uint8
     from mien.thesis.detect import HaarDlibDetector
 
-    detector = HaarDlibDetector()
+    ours = HaarDlibDetector()
+    with Detector() as detector:
 
-    def crop(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        faces = detector.detect(image)
-        return hull_crop(to_uint8(image), faces[0], size) if faces else None
+        def crop(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+            for landmarks68 in ours.detect(image):
+                square = hull_square(landmarks68, size)
+                for face in detector.detect(image):
+                    landmarks = square.to_crop(face.landmarks_px[:, :2])
+                    if (np.abs(landmarks.mean(0) / size - 0.5) < _SAME).all():
+                        return hull_crop(to_uint8(image), landmarks68, size)[0], landmarks
+            return None
 
-    yield crop
+        yield crop

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from mien.evaluation.photos import landmark_error, photometric_error
 from mien.facecode import ARKIT_NAMES, FaceCode
 from mien.files import write_whole
 from mien.image import load_image, to_uint8
-from mien.landmarks import MEDIAPIPE68, LandmarkPoints
+from mien.landmarks import LandmarkPoints
 from mien.morphable import MorphableModel, load_model
 from mien.synthesis import BLOCK, Pictures, Recipe, generate, picture
 from mien.training.config import TrainingConfig
@@ -49,7 +49,7 @@ class PhotoCrops:
     Attributes:
         names: (N) file names.
         images: (N, S, S, 3) uint8 crops.
-        landmarks_px: (N, L, 2) float32 detected landmarks, pixels of the crop: MediaPipe's 478 or iBUG's 68.
+        landmarks_px: (N, 478, 2) float32 detected landmarks, pixels of the crop.
     """
 
     names: tuple[str, ...]
@@ -68,16 +68,12 @@ class PhotoCrops:
         return np.array(digests) % HELD_OUT == 0
 
 
-Crop = tuple[np.ndarray, np.ndarray]
-"""(S, S, 3) uint8 crop of a face, and (L, 2) landmarks in its pixels."""
-
-
 def crop_faces(
     photos: Sequence[Path],
     size: int,
     progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
     say: Callable[[str], None] = print,
-    cropper: Callable[[int], AbstractContextManager[Callable[[np.ndarray], Crop | None]]] | None = None,
+    preset: str = "mien",
 ) -> PhotoCrops:
     """The largest face of each photograph; photographs without one, or unreadable, are left out and named.
 
@@ -86,14 +82,17 @@ def crop_faces(
         size: side of the crops in pixels.
         progress: wraps the files, as `rich.progress.track` does.
         say: takes a line about each photograph left out.
-        cropper: opens, for a size, what makes the crop of an (H, W, 3) sRGB picture in [0, 1], or None where
-            there is no face; mien's own if not given.
+        preset: whose crops, as in `mien.synthesis.Recipe`.
 
     Raises:
         BadTraining: fewer than 20 photographs have a face.
+        MissingLibrary: the preset's detectors are not installed.
     """
+    from mien.thesis.preset import hull_crops
+
+    open_crops = hull_crops if preset == "thesis" else _aligned_crops
     names, images, landmarks = [], [], []
-    with (cropper or _aligned_crops)(size) as crop:
+    with open_crops(size) as crop:
         for path in progress(photos):
             try:
                 made = crop(load_image(path))
@@ -112,13 +111,13 @@ def crop_faces(
 
 
 @contextmanager
-def _aligned_crops(size: int) -> Iterator[Callable[[np.ndarray], Crop | None]]:
-    """Upright crops of the largest face, by MediaPipe's landmarks."""
+def _aligned_crops(size: int) -> Iterator[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray] | None]]:
+    """What makes of an (H, W, 3) sRGB picture in [0, 1] the crop of its largest face, and its landmarks."""
     from mien.detect import Detector
 
     with Detector() as detector:
 
-        def crop(image: np.ndarray) -> Crop | None:
+        def crop(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
             faces = detector.detect(image, max_faces=1)
             if not faces:
                 return None
@@ -143,28 +142,17 @@ def read_crops(network: EncoderNetwork, crops: PhotoCrops, model_id: str) -> Fac
 
 
 def judge(network: EncoderNetwork, model: MorphableModel, crops: PhotoCrops) -> dict[str, float]:
-    """Mean landmark error of the network alone, "nme478" or "nme68", and photometric RMSE, on photographs."""
+    """Mean landmark error (478) of the network alone, and photometric RMSE, on photographs."""
     codes = read_crops(network, crops, model.id)
-    kind = f"{crops.landmarks_px.shape[1]}"
-    embedding = getattr(model, f"landmarks{kind}")
-    points = LandmarkPoints.of(embedding, model.identity_mean, sliding=kind == "68")
+    points = LandmarkPoints.of(model.landmarks478, model.identity_mean, sliding=False)
     centre = np.full(2, crops.images.shape[1] / 2)
     nme, rmse = [], []
     for i, landmarks in enumerate(crops.landmarks_px):
         image = crops.images[i].astype(np.float32) / 255
         grey = bool(np.ptp(image, axis=-1).max() < 0.02)
-        nme.append(landmark_error(model, codes[i], points, centre, landmarks, _with_eyes(landmarks)))
+        nme.append(landmark_error(model, codes[i], points, centre, landmarks, landmarks))
         rmse.append(photometric_error(model, codes[i], image, grey))
-    return {f"nme{kind}": float(np.mean(nme)), "rmse": float(np.nanmean(rmse))}
-
-
-def _with_eyes(landmarks: np.ndarray) -> np.ndarray:
-    """(478, 2): MediaPipe's landmarks, or those of them that iBUG's 68 are."""
-    if len(landmarks) == len(MEDIAPIPE68):
-        every = np.full((478, 2), np.nan)
-        every[MEDIAPIPE68] = landmarks
-        return every
-    return landmarks
+    return {"nme478": float(np.mean(nme)), "rmse": float(np.nanmean(rmse))}
 
 
 @dataclass(frozen=True)
