@@ -70,6 +70,8 @@ class Expression:
     """The thesis's: what `mien export-encoder` makes of `mien train --preset thesis`."""
     prototypes: Annotated[Path | None, arg(metavar="TABLE")] = None
     """The thesis's expression.csv: a column for each expression, a row for each of 64 coefficients."""
+    vectors: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Also write the thesis's 231 numbers of each face, x_000001.txt and so on in the order of the rows."""
     max_faces: Annotated[int, arg(metavar="N")] = 8
     """Faces per photo at most, largest first."""
 
@@ -108,8 +110,8 @@ class Expression:
             return f"--max-faces is {self.max_faces}, must be 1 or more"
         if self.preset == "thesis" and (self.arkit or self.recogniser):
             return "--arkit and --recogniser are not for --preset thesis; leave them out"
-        if self.preset != "thesis" and (self.encoder or self.prototypes):
-            return "--encoder and --prototypes are the thesis's; add --preset thesis"
+        if self.preset != "thesis" and (self.encoder or self.prototypes or self.vectors):
+            return "--encoder, --prototypes and --vectors are the thesis's; add --preset thesis"
         return None
 
     def _rows(
@@ -138,7 +140,7 @@ class Expression:
 
     def _write(self, rows: list[_Row]) -> None:
         from mien.export.arkit import arkit_csv
-        from mien.files import write_whole
+        from mien.files import write_together, write_whole
 
         form = {"table": _table, "csv": _csv, "json": _json}[self.format]
         text = form([row.fields(self.blendshapes) for row in rows])
@@ -148,6 +150,11 @@ class Expression:
             write_whole(self.out, text.encode())
         if self.arkit is not None and rows:
             write_whole(self.arkit, arkit_csv([row.code for row in rows]))
+        if self.vectors is not None:
+            from mien.thesis.vectors import to_vector, vector_bytes
+
+            named = {f"x_{n:06d}.txt": vector_bytes(to_vector(row.code)) for n, row in enumerate(rows, 1)}
+            write_together(self.vectors, named)
 
 
 def codes_in(path: Path, most: int) -> list[FaceCode]:

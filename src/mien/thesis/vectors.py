@@ -130,7 +130,16 @@ def write_vector(path: Path, vector: np.ndarray) -> None:
         CannotWrite: as `mien.files.write_whole`.
         ValueError: they are not 231 finite numbers.
     """
+    write_whole(path, vector_bytes(vector))
+
+
+def vector_bytes(vector: np.ndarray) -> bytes:
+    """The file of `write_vector`.
+
+    Raises:
+        ValueError: they are not 231 finite numbers.
+    """
     vector = np.asarray(vector, np.float64)
     if vector.shape != (SIZE,) or not np.isfinite(vector).all():
         raise ValueError(f"a vector is {SIZE} finite numbers, not an array of shape {vector.shape}")
-    write_whole(path, "".join(f"{number!r}\n" for number in vector.tolist()).encode())
+    return "".join(f"{number!r}\n" for number in vector.tolist()).encode()
