@@ -3,11 +3,13 @@
 import hashlib
 import json
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mien.camera import Camera, project, to_camera
 from mien.cli import main
 from mien.evaluation.expressions import Confusion
 from mien.expressions.prototypes import EXPRESSIONS
@@ -54,7 +56,7 @@ def bases(model) -> BaseExpressions:
 class Known:
     """Both detectors, for pictures whose landmarks are known: by what the picture holds."""
 
-    faces: dict[str, SimpleNamespace] = {}
+    faces: ClassVar[dict[str, SimpleNamespace]] = {}
 
     def __enter__(self):
         return self
@@ -106,8 +108,6 @@ def photos(model, bases, tmp_path_factory):
 def draw_landmarks(model, code):
     """(68, 2) pixels of a crop of 90 pixels."""
     points = model.landmarks68(model.vertices(code.identity, code.expression))
-    from mien.camera import Camera, project, to_camera
-
     camera = Camera(code.focal_px, np.full(2, 45.0), (90, 90))
     return project(to_camera(points, code.rotation, code.translation), camera)[:, :2]
 
@@ -165,10 +165,8 @@ def test_expressions_of_photographs(encoder, photos, tmp_path, capsys):
     first = sorted((photos / "anger").iterdir())[0]
     np.testing.assert_allclose(read_vector(vectors / "x_000001.txt"), to_vector(reader(first, 1)[0]))
     Image.new("RGB", (60, 60)).save(tmp_path / "empty.png")
-    assert (
-        main(["expression", str(tmp_path / "empty.png"), "--preset", "thesis", "--encoder", str(encoder)])
-        == 3
-    )
+    arguments = ["--preset", "thesis", "--encoder", str(encoder)]
+    assert main(["expression", str(tmp_path / "empty.png"), *arguments]) == 3
     assert "upright and frontal" in capsys.readouterr().err
 
 
@@ -196,27 +194,17 @@ def test_expressions_of_vectors_and_face_files(home, model, bases, tmp_path, cap
 
 def test_wrong_usage(home, photos, tmp_path, capsys):
     photo = str(sorted((photos / "anger").iterdir())[0])
+    thesis = ["--preset", "thesis"]
+    corpus = ["synthesize", str(tmp_path / "c"), "-n", "1", *thesis]
     for status, arguments, said in [
-        (
-            2,
-            ["synthesize", str(tmp_path / "c"), "-n", "1", "--preset", "thesis", "--model", "bfm"],
-            "bfm2017?",
-        ),
-        (
-            4,
-            ["synthesize", str(tmp_path / "c"), "-n", "1", "--preset", "thesis", "--model", "anny"],
-            "64 are",
-        ),
-        (4, ["train", str(tmp_path / "t"), "--preset", "thesis", "--model", "bfm"], "did you mean bfm2017?"),
+        (2, [*corpus, "--model", "bfm"], "did you mean bfm2017?"),
+        (4, [*corpus, "--model", "anny"], "52 expression components, 64 are asked for"),
+        (4, ["train", str(tmp_path / "t"), *thesis, "--model", "bfm"], "did you mean bfm2017?"),
         (2, ["expression", photo, "--prototypes", "expression.csv"], "add --preset thesis"),
-        (2, ["expression", photo, "--preset", "thesis", "--arkit", "a.csv"], "leave them out"),
-        (4, ["expression", photo, "--preset", "thesis"], "needs an encoder"),
-        (4, ["expression", photo, "--preset", "thesis", "--encoder", photo], "no encoder of mien's"),
-        (
-            4,
-            ["expression", photo, "--preset", "thesis", "--prototypes", "lost.csv"],
-            "lost.csv: cannot be read",
-        ),
+        (2, ["expression", photo, *thesis, "--arkit", "a.csv"], "leave them out"),
+        (4, ["expression", photo, *thesis], "needs an encoder"),
+        (4, ["expression", photo, *thesis, "--encoder", photo], "no encoder of mien's"),
+        (4, ["expression", photo, *thesis, "--prototypes", "lost.csv"], "lost.csv: cannot be read"),
     ]:
         assert main(arguments) == status
         err = capsys.readouterr().err
