@@ -23,8 +23,10 @@ from mien.thesis.network import ThesisNetwork
 from mien.thesis.pictures import draw
 from mien.thesis.preset import model_name, recipe, training_config
 from mien.thesis.vectors import LAYOUT, SIZE, from_vector, random_codes, read_vector, to_vector, write_vector
+from mien.training.checkpoint import CHECKPOINT
 from mien.training.config import read_config
 from mien.training.network import EncoderNetwork, create_network
+from mien.training.train import train
 from tiny_face import tiny_face
 from training_stub import BACKBONE, tiny_config
 
@@ -180,6 +182,19 @@ def test_the_network_says_231_numbers_and_where_their_face_stands():
     expected = from_vector(numbers, model(), PX)
     for part in expected.layout.shapes:
         np.testing.assert_allclose(getattr(said, part)[0], getattr(expected, part), rtol=1e-3, atol=1e-3)
+
+
+def test_the_network_learns_by_adadelta(tmp_path):
+    def validation(steps):
+        settings = {"size": 32, "backbone": BACKBONE, "pictures": steps * BLOCK}
+        run = training_config(tmp_path / str(steps), workers=0, validation_blocks=1, **settings)
+        return train(run, load=model).validation
+
+    short, long = validation(1), validation(24)
+    assert long["rotation"] < 0.85 * short["rotation"] and long["total"] < short["total"]
+    assert short["total"] == pytest.approx(short["parameters"] + short["rotation"], rel=1e-5)
+    groups = torch.load(tmp_path / "24" / CHECKPOINT, weights_only=True)["optimiser"]["param_groups"]
+    assert {(group["lr"], group["rho"], group["weight_decay"]) for group in groups} == {(1.0, 0.95, 0.0)}
 
 
 def test_the_preset_decides_the_network():

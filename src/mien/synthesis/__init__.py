@@ -76,7 +76,7 @@ def picture(model: MorphableModel, recipe: Recipe, codes: FaceCode, rng: np.rand
 
     Args:
         model: of the codes.
-        recipe: what the pictures are made of.
+        recipe: what the pictures are made of, of mien's preset.
         codes: (N) float64; position in the picture and focal length are chosen anew, as a detector's crop
             would have them, distance and rotation are kept.
         rng: source of chance.
