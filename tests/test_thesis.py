@@ -297,6 +297,8 @@ def test_runs_of_before_the_preset_go_on(tmp_path):
     del settings["optimiser"], settings["recipe"]["preset"]
     (tmp_path / "config.json").write_text(json.dumps(settings))
     config.claim_folder()
+    asked = settings.keys() - {"folder", "workers", "threads", "checkpoint_minutes", "validation_minutes"}
+    assert config.what == {name: settings[name] for name in asked}, "what their checkpoints hold"
     for other in (replace(config, optimiser="adadelta"), replace(config, recipe=recipe(48))):
         with pytest.raises(BadTraining, match="another run"):
             other.claim_folder()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ VECTOR_SUFFIX = ".txt"
 
 
 class ThesisReader:
-    """Reads codes of one model; the detectors are loaded for the first photograph."""
+    """Reads codes of one model."""
 
     def __init__(self, encoder: Path | None = None) -> None:
         """A reader of vectors and, with an encoder, of photographs.
@@ -32,8 +31,9 @@ class ThesisReader:
 
         Raises:
             BadAsset: the file is no encoder of this preset, or its model is not there.
+            MissingLibrary: the detectors, which photographs need, are not installed.
         """
-        self.encoder = encoder and Encoder(encoder)
+        self.encoder = Encoder(encoder) if encoder else None
         name = self.encoder.model.split("/")[0] if self.encoder else model_name(MODEL)
         self.model: MorphableModel = load_model(name)
         if self.model.layout != LAYOUT:
@@ -41,6 +41,7 @@ class ThesisReader:
                 f"{encoder}: reads codes of {self.model.id}, not the thesis's; name an encoder of "
                 "`mien train --preset thesis`"
             )
+        self._detector = HaarDlibDetector() if encoder else None
 
     def __call__(self, path: Path, most: int) -> list[FaceCode]:
         """The codes of a photograph's faces, largest first, of a vector's `.txt` or of a `.face.json`.
@@ -49,7 +50,6 @@ class ThesisReader:
             NoFace: the photograph has none.
             UnreadableInput, BadFaceFile: the file cannot be read, or it is a photograph and there is no
                 encoder.
-            MissingLibrary: the detectors are not installed.
         """
         if path.suffix.lower() == VECTOR_SUFFIX:
             return [from_vector(read_vector(path), self.model)]
@@ -70,10 +70,6 @@ class ThesisReader:
         made = [hull_crop(to_uint8(image), landmarks, self.encoder.size) for landmarks in faces]
         codes = self.encoder(*(np.stack(parts) for parts in zip(*made, strict=True)))
         return [codes[face] for face in range(len(faces))]
-
-    @cached_property
-    def _detector(self) -> HaarDlibDetector:
-        return HaarDlibDetector()
 
 
 def thesis_reading(

@@ -150,7 +150,7 @@ def _what(settings: dict[str, Any]) -> dict[str, Any]:
     kept = {
         name: value
         for name, value in settings.items()
-        if name not in _HOW_ONLY and _BEFORE.get(name) != value
+        if name not in _HOW_ONLY and (name, value) not in _BEFORE.items()
     }
     recipe = settings.get("recipe", {}).items()
     return kept | {"recipe": {name: value for name, value in recipe if (name, value) != ("preset", "mien")}}
