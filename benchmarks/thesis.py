@@ -2,8 +2,7 @@
 
     python benchmarks/thesis.py
 
-The model is that of `benchmarks/model_files.py`, added to a folder of its own. Memory is the peak of making
-pictures.
+The model is that of `benchmarks/model_files.py`, added to a folder of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import os
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[_name] = "1"
 
-import resource  # noqa: E402
 import statistics  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
@@ -25,7 +23,7 @@ BLOCKS = 6
 
 
 def measure() -> None:
-    """Prints the time of a picture, the median over blocks after the first, and memory."""
+    """Prints the time of a picture: the median over blocks after the first."""
     from mien.morphable import load_model
     from mien.synthesis import BLOCK, generate
     from mien.thesis.preset import MODEL, model_name, recipe
@@ -37,10 +35,7 @@ def measure() -> None:
         start = time.process_time()
         generate(model, recipe(), 0, block)
         times.append(1e3 * (time.process_time() - start) / BLOCK)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{len(model.part):,} vertices: {statistics.median(times):.1f} ms of a core a picture, {memory:.0f} MB"
-    )
+    print(f"{len(model.part):,} vertices: {statistics.median(times):.1f} ms of a core a picture")
 
 
 def main() -> None:
