@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,8 +15,9 @@ from rich.progress import track
 
 from mien.encoder import Encoder
 from mien.evaluation.detections import Detections, detect_all
+from mien.evaluation.head_accuracy import heads_and_detections
 from mien.evaluation.ict import IctModel, cache_folder
-from mien.evaluation.ict_heads import Heads, random_heads
+from mien.evaluation.ict_heads import Heads
 from mien.evaluation.report import Report
 from mien.evaluation.ways import WAYS, Estimate, estimate_by
 from mien.fit import Fitter
@@ -89,20 +89,12 @@ def photos_and_detections(
     return files, load, detections
 
 
-def heads_and_detections(
+def shared_heads(
     ict: IctModel, model: MorphableModel, seeds: range, people: list[int] | None, cache: Path
 ) -> tuple[Heads, Detections]:
-    """Pictures of random ICT heads, and what the detector says of them; both kept in the cache."""
+    """Pictures of random ICT heads, some before a blurred portrait, and what the detector says of them."""
     backgrounds = sorted((SHARED / "photos_open" / "us_official").glob("*.jpg"))
-    heads = random_heads(ict, model, seeds, backgrounds, cache, people, progress=progress("rendering"))
-    detections = detect_all(
-        [str(seed) for seed in heads.seed],
-        lambda i: heads.images[i].astype(np.float32) / 255,
-        hashlib.sha256(heads.images[:, ::7, ::7].tobytes()).hexdigest(),
-        cache,
-        progress("detecting"),
-    )
-    return heads, detections
+    return heads_and_detections(ict, model, seeds, backgrounds, cache, people, progress)
 
 
 def progress(description: str) -> Callable:

@@ -13,11 +13,12 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from accuracy_common import SHARED, estimate, fitter, heads_and_detections, parser, progress, show, threads
-from mien.evaluation.head_accuracy import Guesser, HeadAccuracy, Scanner, Score, evaluate_heads, score_means
+from accuracy_common import SHARED, estimate, fitter, parser, progress, shared_heads, show, threads
+from mien.evaluation.head_accuracy import Guesser, HeadAccuracy, Scanner, evaluate_heads, score_means
 from mien.evaluation.ict import load_ict
 from mien.evaluation.ict_heads import TEST_SEED, VALIDATION_SEED
 from mien.evaluation.report import Report
+from mien.evaluation.scans import Score, contender, score_table
 
 TARGET_MM = {"ours, neutral": 1.05, "ours, posed": 1.10}
 
@@ -28,12 +29,11 @@ def main() -> None:
     ict = load_ict(SHARED / "ict-facekit.tar.xz", options.cache)
     first = TEST_SEED if options.set == "test" else VALIDATION_SEED
     seeds = range(first, first + options.heads)
-    heads, detections = heads_and_detections(ict, fit.model, seeds, None, options.cache)
+    heads, detections = shared_heads(ict, fit.model, seeds, None, options.cache)
     scanner = Scanner.of(ict, by_area=options.by_area)
     guesser = Guesser.of(fit.model, ict, scanner)
-    accuracy = evaluate_heads(
-        estimate(options, fit), guesser, scanner, ict, heads, detections, progress("reading")
-    )
+    read = contender(estimate(options, fit), guesser)
+    accuracy = evaluate_heads(read, scanner, ict, heads, detections, progress("reading"))
     means = {} if options.no_means else score_means(guesser, scanner, ict, heads)
     show(_report(accuracy, means, options, fit.model.id), options.out)
 
@@ -41,21 +41,7 @@ def main() -> None:
 def _report(
     accuracy: HeadAccuracy, means: dict[str, Score], options: argparse.Namespace, model: str
 ) -> Report:
-    scores = {
-        **means,
-        "ours, neutral": accuracy.neutral,
-        "ours, posed": accuracy.posed,
-        "ours, posed, at rest": accuracy.posed_neutral,
-    }
-    columns = ["mm", "heads", "target"]
-    columns += [f"{kind} {what}" for kind in ("scaled", "unscaled") for what in ("median", "mean", "std")]
-    columns += ["rms across", "rms up", "rms depth"]
-    rows = []
-    for name, score in scores.items():
-        values = [*asdict(score.scaled).values(), *asdict(score.unscaled).values()]
-        values += [score.lateral, score.vertical, score.depth]
-        target = f"{TARGET_MM[name]:.2f}" if name in TARGET_MM else ""
-        rows.append([name, str(score.heads), target, *(f"{v:.3f}" for v in values)])
+    scores = {**means, **accuracy.scores("ours")}
     about = (
         f"{model}, {options.way}, {options.set} set, {options.heads} heads, {accuracy.found:.0%} found; "
         f"{accuracy.ms:.0f} ms of processor time a face after detection, {threads()}"
@@ -68,7 +54,7 @@ def _report(
         "set": options.set,
         "model": model,
     }
-    return Report(about, columns, rows, data)
+    return Report(about, *score_table(scores, TARGET_MM), data)
 
 
 def _options() -> argparse.Namespace:

@@ -15,11 +15,11 @@ from functools import partial
 
 import numpy as np
 
-from accuracy_common import SHARED, estimate, fitter, heads_and_detections, parser, progress, show, threads
+from accuracy_common import SHARED, estimate, fitter, parser, progress, shared_heads, show, threads
 from mien.evaluation.detections import Detections, detect_all
 from mien.evaluation.ict import load_ict
 from mien.evaluation.ict_heads import PAIR_SEED
-from mien.evaluation.identity import leak, pair_distances, same_person, separation
+from mien.evaluation.identity import METRICS, leak, pair_distances, same_person, separation
 from mien.evaluation.report import Report
 from mien.evaluation.ways import Estimate
 from mien.image import load_image
@@ -36,7 +36,7 @@ def main() -> None:
     rows, data = [], {"model": fit.model.id, "way": options.way}
     for name, (codes, person, expression, yaw) in sets.items():
         same = same_person(person)
-        for metric in ("euclidean", "cosine"):
+        for metric in METRICS:
             distances = pair_distances(codes, metric)
             result = asdict(separation(distances, same))
             result["leak_expression"] = leak(distances[same], pair_distances(expression, "euclidean")[same])
@@ -71,7 +71,7 @@ def _ict(read: Estimate, model: MorphableModel, options: argparse.Namespace) -> 
     ict = load_ict(SHARED / "ict-facekit.tar.xz", options.cache)
     seeds = range(PAIR_SEED, PAIR_SEED + 2 * options.people)
     people = [PAIR_SEED + 2 * (i // 2) for i in range(2 * options.people)]
-    heads, detections = heads_and_detections(ict, model, seeds, people, options.cache)
+    heads, detections = shared_heads(ict, model, seeds, people, options.cache)
     codes, yaw = _read_all(
         read, detections, lambda i: heads.images[i].astype(np.float32) / 255, "ICT: reading"
     )

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from mien.errors import BadCorpus, CannotWrite
 from mien.synthesis import BLOCK, Recipe, generate
-from mien.synthesis.corpus import TABLE, open_corpus, picture_path
+from mien.synthesis.corpus import TABLE, CorpusStream, open_corpus, picture_path
 from mien.synthesis.corpus_writer import UNFINISHED, synthesize
 from tiny_face import tiny_face
 
@@ -107,12 +107,23 @@ def test_rows_come_in_any_order_and_shape(made):
 
 
 def test_it_stands_for_the_generator_round_and_round(made):
-    read = pickle.loads(pickle.dumps(open_corpus(made).generate))
-    third = read(tiny_face(), RECIPE, 99, 2)
-    rows = (2 * BLOCK + np.arange(BLOCK)) % COUNT
-    assert (third.images == open_corpus(made)[rows].images).all() and len(third.images) == BLOCK
+    corpus = open_corpus(made)
+    stream = pickle.loads(pickle.dumps(CorpusStream(corpus, 20, 120)))
+    blocks = np.concatenate([stream(tiny_face(), RECIPE, 9, block).landmarks_px for block in range(3)])
+    part = corpus[20:120].landmarks_px
+    start = int(np.flatnonzero((part == blocks[0]).all((1, 2)))[0])
+    assert (blocks == part[(start + np.arange(3 * BLOCK)) % 100]).all()
+    assert (stream(tiny_face(), RECIPE, 10, 0).landmarks_px[0] != blocks[0]).any()
     with pytest.raises(BadCorpus, match="recipe"):
-        read(tiny_face(), Recipe(size=64), 0, 0)
+        stream(tiny_face(), Recipe(size=64), 0, 0)
+
+
+def test_what_is_held_out_is_never_learned_from(made, tmp_path):
+    learned, held_out = open_corpus(made).split()
+    assert (learned.first, learned.end, held_out.end) == (0, held_out.first, COUNT)
+    assert held_out.end - held_out.first == COUNT // 8
+    with pytest.raises(BadCorpus, match="5 pictures are too few"):
+        make(tmp_path / "small", 5).split()
 
 
 def test_a_full_disk_leaves_a_shorter_corpus_that_can_grow(made, tmp_path):

@@ -1,6 +1,7 @@
 """The measures themselves: each against a known answer or an independent implementation."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 import mien.detect
-from mien.evaluation import ict, ict_heads
+from mien.errors import MissingLibrary, UnreadableInput
+from mien.evaluation import figures, ict, ict_heads
 from mien.evaluation.closest_point import Surface
 from mien.evaluation.detections import detect_all
 from mien.evaluation.geometry import (
@@ -20,12 +22,21 @@ from mien.evaluation.geometry import (
     near_nose,
     scan_to_mesh,
 )
-from mien.evaluation.identity import leak, pair_distances, same_person, separation
+from mien.evaluation.identity import (
+    leak,
+    pair_distances,
+    people_in,
+    same_person,
+    separation,
+    separation_report,
+)
 from mien.evaluation.photos import landmark_error, photometric_error
-from mien.evaluation.report import Report
+from mien.evaluation.report import Report, page_of
 from mien.facecode import ARKIT_NAMES
 from mien.landmarks import LandmarkPoints, place_landmarks
+from mien.model_files.ict import read_ict
 from mien.render import render
+from published_files import write_ict
 from tiny_face import tiny_code, tiny_face
 
 UNMOVED = Similarity(1.0, np.eye(3), np.zeros(3))
@@ -199,6 +210,27 @@ def test_leak_is_the_correlation_of_ranks():
     assert leak(distance, -distance) == pytest.approx(-1.0)
 
 
+def test_people_are_known_by_folder_or_by_name():
+    by_folder = [Path("x/ann/1.jpg"), Path("x/ann/2.jpg"), Path("x/bo/1.png"), Path("x/bo/9.png")]
+    assert people_in(Path("x"), by_folder) == {"ann": by_folder[:2], "bo": by_folder[2:]}
+    names = ("Al_Gore_0001", "Al_Gore_0002", "Al_Gore_II_0001", "Al_Gore_II_0003", "Bo_0001", "none")
+    lfw = [Path(f"x/{name}.jpg") for name in names]
+    assert people_in(Path("x"), lfw) == {"Al_Gore": lfw[:2], "Al_Gore_II": lfw[2:4]}
+    with pytest.raises(UnreadableInput, match="two or more photographs of 1 people"):
+        people_in(Path("x"), lfw[:3])
+
+
+def test_codes_that_tell_people_apart_are_reported_so():
+    codes = np.array([[1, 0], [1.1, 0.1], [0, 1], [0, 1.2]])
+    report = separation_report("x", codes, np.array(["a", "a", "b", "b"]))
+    assert [row[:4] for row in report.rows] == [
+        ["euclidean", "2", "4", "1.000"],
+        ["cosine", "2", "4", "1.000"],
+    ]
+    assert report.about.endswith("4 photographs of 2 people")
+    assert report.figures[""]()[:4] == b"\x89PNG"
+
+
 # random heads
 
 
@@ -269,6 +301,18 @@ def test_an_obj_s_quads_become_triangles():
     np.testing.assert_array_equal(ict._triangles(lines), [[0, 1, 2], [0, 2, 3], [4, 5, 6]])
 
 
+def test_ict_s_folder_is_centred_between_the_eyes_and_has_arkit_s_actions(tmp_path):
+    folder = write_ict(tmp_path / "FaceXModel")
+    opened, published = ict_heads.open_ict(folder), read_ict(folder)
+    eyes = [opened.mean[ict.PARTS[name]] for name in ("eye_left", "eye_right")]
+    np.testing.assert_allclose(sum(eye.min(0) + eye.max(0) for eye in eyes), 0, atol=1e-3)
+    shapes = dict(zip(published.expression_names, published.expression, strict=True))
+    for action, halves in (("jawOpen", ["jawOpen"]), ("cheekPuff", ["cheekPuffLeft", "cheekPuffRight"])):
+        expected = sum(shapes[name] for name in halves)
+        np.testing.assert_allclose(opened.expression[ARKIT_NAMES.index(action)], expected, atol=1e-5)
+    assert not opened.expression[ARKIT_NAMES.index("tongueOut")].any()
+
+
 # detections and reports
 
 
@@ -297,10 +341,36 @@ def test_pictures_are_detected_once(tmp_path, monkeypatch):
     assert len(calls) == 6
 
 
-def test_reports_are_written_as_markdown_and_json(tmp_path):
+def test_reports_are_written_as_markdown_json_and_figures(tmp_path):
     from rich.console import Console
 
-    report = Report("about", ["a", "b"], [["x", "1.0"]], {"x": 1.0})
+    drawn = {"": lambda: b"png", ".faces": lambda: b"faces"}
+    report = Report("about", ["a", "b"], [["x", "1.0"]], {"x": 1.0, "none": [np.nan]}, drawn)
     report.show(Console(quiet=True), tmp_path / "deep" / "name")
-    assert (tmp_path / "deep" / "name.md").read_text() == "about\n\n| a | b |\n| --- | ---: |\n| x | 1.0 |\n"
-    assert json.loads((tmp_path / "deep" / "name.json").read_text()) == {"about": "about", "x": 1.0}
+    folder = tmp_path / "deep"
+    assert (folder / "name.md").read_text() == "about\n\n| a | b |\n| --- | ---: |\n| x | 1.0 |\n"
+    table = {"columns": ["a", "b"], "rows": [["x", "1.0"]]}
+    expected = {"about": "about", "x": 1.0, "none": [None], "table": table}
+    assert json.loads((folder / "name.json").read_text()) == expected
+    assert (folder / "name.png").read_bytes() + (folder / "name.faces.png").read_bytes() == b"pngfaces"
+
+
+def test_a_page_has_every_result_below_a_folder_and_nothing_else(tmp_path):
+    report = Report("what of what", ["a"], [["x"]], {}, {"": lambda: b"png"})
+    report.write(tmp_path / "b" / "name")
+    Report("first", ["a"], [["y"]], {}).write(tmp_path / "a")
+    (tmp_path / "other.json").write_text('{"about": "no table"}')
+    (tmp_path / "broken.json").write_text("{")
+    page = page_of(tmp_path, tmp_path / "pages" / "report.md")
+    assert page.index("## a\n") < page.index("## b/name\n") and page.count("## ") == 2
+    assert "![b/name](../b/name.png)" in page and "| y |" in page
+    for empty in (tmp_path / "none", tmp_path / "pages"):
+        (tmp_path / "pages").mkdir(exist_ok=True)
+        with pytest.raises(UnreadableInput, match=str(empty)):
+            page_of(empty, tmp_path / "report.md")
+
+
+def test_without_matplotlib_its_extra_is_named(monkeypatch):
+    monkeypatch.setattr(figures, "find_spec", lambda name: None)
+    with pytest.raises(MissingLibrary, match=r"matplotlib.*mien\[figures\]"):
+        figures.need_figures()

@@ -87,9 +87,10 @@ def test_crops_follow_align_and_the_crop_camera(rng, monkeypatch):
     codes = random_codes(model, rng, 20)
     monkeypatch.setattr(Chance, "normal", lambda self, *size: torch.zeros(size))
     monkeypatch.setattr(Chance, "noise", lambda self, size: torch.zeros(size))
+    monkeypatch.setattr(Chance, "uniform", lambda self, low, high, *size: torch.full(size, float(low)))
 
     class Still:
-        normal = staticmethod(lambda size: np.zeros(size))
+        normal = random = staticmethod(lambda size: np.zeros(size))
 
     expected, landmarks = seen_in_crops(model, Still, codes, 100)
     chance = Chance(rng, CPU)

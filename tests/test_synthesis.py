@@ -1,5 +1,7 @@
 """Random codes and pictures: what they promise to the encoder."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -10,6 +12,7 @@ from mien.morphable import load_model
 from mien.synthesis import BLOCK, Recipe, generate, picture
 from mien.synthesis.codes import landmarks_in_crops, random_codes, random_light, seen_in_crops
 from mien.synthesis.expressions import EMOTIONS, KINDS, random_expressions
+from mien.synthesis.landmark_response import landmark_response
 from mien.synthesis.textures import grain, strands, surfaces
 from mien.synthesis.world import SMALLEST_FACE_PX, World, _softened
 from mien.synthesis.world_kernel import develop, lay_over
@@ -70,6 +73,41 @@ def test_faces_fill_their_crops_upright(rng):
     unit = np.median(np.linalg.norm(across, axis=1))
     error = np.linalg.norm(detected - exact, axis=-1).mean() / unit
     assert 0.005 < error < 0.05
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_landmarks_answer_expressions_as_the_detector_does(share, monkeypatch):
+    """Where nothing errs they are those of the expression, or wholly those of the answered one."""
+    model, response = load_model(), landmark_response(load_model())
+
+    class Still(np.random.Generator):
+        def normal(self, size=()):
+            return np.zeros(size)
+
+        def random(self, size=()):
+            return np.full(size, share)
+
+    plain = replace(response, besides=0 * response.besides, bias=0 * response.bias)
+    monkeypatch.setattr("mien.synthesis.codes.landmark_response", lambda model: plain)
+    codes = random_codes(model, np.random.default_rng(3), 20)
+    seen, detected = seen_in_crops(model, Still(np.random.PCG64(0)), codes, 100)
+    answered = seen.with_(expression=seen.expression @ response.answer.T)
+    near, far = (seen, answered) if share == 0 else (answered, seen)
+    # the crop is turned and scaled, its camera is tilted too: a difference in perspective
+    off, apart = (np.abs(detected - landmarks_in_crops(model, c, 100)).mean() for c in (near, far))
+    assert off < apart / 3 < 0.1
+
+
+def test_the_detector_follows_an_open_jaw_further_than_a_frown():
+    follows = dict(zip(ARKIT_NAMES, np.diag(landmark_response(load_model()).answer), strict=True))
+    assert 0.1 < follows["mouthFrownLeft"] < follows["jawOpen"] < 1
+    assert follows["mouthFrownLeft"] == pytest.approx(follows["mouthFrownRight"], abs=2e-3)
+
+
+def test_a_model_that_was_not_measured_is_followed_wholly():
+    model = tiny_face()
+    response = landmark_response(model)
+    assert (response.answer == np.eye(model.layout.expression)).all() and not response.noise.variance.any()
 
 
 def test_distance_and_pose_survive_the_crop(rng):

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
-from mien.errors import BadTraining
+from mien.errors import BadCorpus, BadTraining
 from mien.synthesis import Recipe
+from mien.synthesis.corpus_writer import synthesize
 from mien.training.checkpoint import CHECKPOINT, WEIGHTS
 from mien.training.config import read_config
 from mien.training.export import load_trained
@@ -152,6 +154,24 @@ def test_pictures_may_be_made_on_the_device_and_are_another_run(tmp_path, whole)
         run(whole, on_device=True)
 
 
+def test_mixed_precision_learns_nearly_the_same(tmp_path, whole):
+    AcceleratorState._reset_state()  # a process keeps the precision of its first run
+    try:
+        result = run(tmp_path, precision="bf16")
+    finally:
+        AcceleratorState._reset_state()
+    assert result.finished and weights(tmp_path) != weights(whole)
+    full, _ = load_trained(whole, tiny_face)
+    mixed, full = (dict(network.named_parameters()) for network in (result.network, full))
+    off = sum((mixed[name] - full[name]).square().sum() for name in full)
+    assert off < 0.05 * sum(value.square().sum() for value in full.values())
+
+
+def test_a_run_draws_what_the_network_says_where_the_loss_is_photometric(tmp_path):
+    result = run(tmp_path, loss=LossWeights(photometric=1.0))
+    assert result.finished and 0 < result.validation["photometric"] < 1
+
+
 def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(tmp_path):
     with pytest.raises(BadTraining, match=r"not finite at picture 24 .*last checkpoint is kept"):
         run(tmp_path, partial(poisoned_at, 3), checkpoint_minutes=0)
@@ -210,3 +230,17 @@ def test_batches_are_the_blocks_of_the_stream(tmp_path):
     code = generate(tiny_face(), recipe, 3, 2).codes
     back = first.codes.to_code(48, "tiny/1").to_vector()[:BLOCK]
     np.testing.assert_allclose(back, code.to_vector(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_run_reads_its_pictures_from_a_corpus(tmp_path):
+    recipe = Recipe(size=32, world=False)
+    synthesize(tmp_path / "faces", 160, recipe, seed=1, load=tiny_face)
+    settings = {"recipe": recipe, "corpus": tmp_path / "faces", "pictures": 128, "batch_size": 64}
+    result = run(tmp_path / "run", generate=None, **settings)
+    assert result.finished and result.pictures == 128 and np.isfinite(result.validation["total"])
+    with pytest.raises(BadTraining, match=r"another run .*corpus"):
+        run(tmp_path / "run", **settings | {"corpus": None})
+    with pytest.raises(BadCorpus, match="recipe"):
+        run(tmp_path / "other", generate=None, **settings | {"recipe": Recipe(size=48)})
+    with pytest.raises(BadCorpus, match="is no corpus"):
+        run(tmp_path / "none", generate=None, **settings | {"corpus": tmp_path})

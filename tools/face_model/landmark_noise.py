@@ -74,10 +74,14 @@ def measure(model: MorphableModel, heads: Iterable, detector: Detector) -> np.nd
             code.focal_px, np.full(2, SIZE_PX / 2),
         )  # fmt: skip
         error = (faces[0].landmarks_px - truth)[:, :2].T * code.translation[2] / code.focal_px
-        down = -rotation_matrix(code.rotation)[:2, 1] * [1, -1]
-        upright = np.array([[down[1], -down[0]], [down[0], down[1]]]) / np.hypot(*down)
-        errors.append(upright @ error)
+        errors.append(upright_turn(rotation_matrix(code.rotation)) @ error)
     return np.array(errors)
+
+
+def upright_turn(pose: np.ndarray) -> np.ndarray:
+    """(2, 2) rotation of the picture, y down, that turns a head with pose (3, 3) upright."""
+    down = -pose[:2, 1] * [1, -1]
+    return np.array([[down[1], -down[0]], [down[0], down[1]]]) / np.hypot(*down)
 
 
 def describe(errors: np.ndarray, factors: int = FACTORS) -> LandmarkNoise:

@@ -6,8 +6,9 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import make_dataclass
 from typing import Annotated, Union
 
 from mien.cli.convert import Convert
@@ -106,11 +107,19 @@ def _ended_like_ctrl_c() -> Iterator[None]:
 
 def _choice(arguments: list[str]) -> object:
     """The union of all commands; the one that is asked for is described in full, the others in a line."""
+    return _union(_COMMANDS, arguments)
+
+
+def _union(commands: Mapping[str, type], arguments: list[str]) -> object:
     from tyro.conf import subcommand
 
     def described(name: str, command: type) -> object:
         text = inspect.cleandoc(command.__doc__)
-        text = text if arguments[:1] == [name] else text.splitlines()[0]
+        if arguments[:1] != [name]:
+            return Annotated[command, subcommand(name, description=text.splitlines()[0])]
+        if choices := getattr(command, "CHOICES", None):
+            fields = [("what", _union(choices, arguments[1:]))]
+            command = make_dataclass(command.__name__, fields, bases=(command,), frozen=True)
         return Annotated[command, subcommand(name, description=text)]
 
-    return Union[*(described(name, command) for name, command in _COMMANDS.items())]
+    return Union[*(described(name, command) for name, command in commands.items())]

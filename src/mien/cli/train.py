@@ -32,6 +32,7 @@ class Train:
       mien train run --photos portraits/                   also says how it does on photographs, as it goes
       mien train big --backbone resnet50 --precision bf16  any timm backbone
       mien train more --start encoder.onnx                 from the weights of an earlier run
+      mien train run --corpus faces/                       on the pictures that `mien synthesize` made
       mien train thesis --preset thesis --backbone xception  as the thesis did, see docs/thesis.md
       accelerate launch -m mien train run                  on many GPUs or machines
       tensorboard --logdir run                             curves
@@ -55,9 +56,11 @@ class Train:
     """small, resnet50, xception, inception_v3, or any timm name; small if not given, the thesis's
     resnet50."""
     size: Annotated[int | None, arg(metavar="PX")] = None
-    """Side of the crops in pixels; 112 if not given, the thesis's 224."""
+    """Side of the crops in pixels; 112 if not given, the thesis's 224; of a corpus its own."""
     pictures: Annotated[int, arg(metavar="N")] = 1_000_000
     """Pictures seen in all."""
+    corpus: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Read the pictures from a folder of `mien synthesize`, round and round; its last ones are held out."""
     start: Annotated[Path | None, arg(metavar="RUN")] = None
     """Run or exported encoder with whose weights to begin; random weights if not given."""
     batch_size: Annotated[int, arg(metavar="N")] = 64
@@ -89,7 +92,7 @@ class Train:
             from mien.morphable import load_model
             from mien.training.bootstrap import judge
 
-            crops = _crops([str(self.photos)], config.size, self.preset)
+            crops = _crops([str(self.photos)], config.size, config.recipe.preset)
             model = load_model(config.model)
             on_photos = lambda network: judge(network, model, crops)  # noqa: E731
         result = train(config, on_photos=on_photos)
@@ -103,16 +106,19 @@ class Train:
         import torch
 
         from mien.synthesis import Recipe
+        from mien.synthesis.corpus import open_corpus
         from mien.thesis.preset import training_config
         from mien.training.config import TrainingConfig
 
+        recipe = open_corpus(self.corpus).settings.recipe if self.corpus else None
         chosen = {
-            "size": self.size,
+            "size": recipe.size if recipe else self.size,
             "model": self.model,
             "backbone": self.backbone,
             "learning_rate": self.learning_rate,
         }
         settings = {name: value for name, value in chosen.items() if value is not None} | {
+            "corpus": self.corpus,
             "initial": self.start,
             "pictures": self.pictures,
             "batch_size": self.batch_size,
@@ -123,11 +129,12 @@ class Train:
         }
         if self.preset == "thesis":
             return training_config(self.folder, **settings)
+        size = settings.pop("size", Recipe.size)
         return TrainingConfig(
             folder=self.folder,
-            recipe=Recipe(size=settings.pop("size", Recipe.size)),
+            recipe=recipe or Recipe(size=size),
             landmarks=self.landmarks,
-            on_device=torch.cuda.is_available(),
+            on_device=torch.cuda.is_available() and self.corpus is None,
             **settings,
         )
 

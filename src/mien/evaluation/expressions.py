@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mien.evaluation.report import Report
 from mien.expressions.prototypes import EXPRESSIONS
+from mien.image import png_bytes
 
 NO_FACE = "no face"
 
@@ -72,6 +73,7 @@ class Confusion:
                 "read": [*EXPRESSIONS, NO_FACE],
                 "counts": {name: self.counts[EXPRESSIONS.index(name)].tolist() for name in names},
             },
+            {"": lambda: png_bytes(self.figure())},
         )
 
     def figure(self) -> np.ndarray:

@@ -50,17 +50,31 @@ class Similarity:
         return Similarity(1 / self.scale, back, -back @ self.translation / self.scale)
 
 
+CURVE_MM = np.linspace(0.0, 7.0, 71)
+"""Where the cumulative curve of distances is kept, as far as NoW draws it."""
+
+
 @dataclass(frozen=True)
 class Distances:
-    """Scan-to-mesh distances of one head, millimetres.
+    """Scan-to-mesh distances in short, millimetres.
 
     Attributes:
-        median, mean, std: over the scan's points.
+        median, mean, std: over the scans' points.
+        below: share of the points that are at most as far as each of `CURVE_MM`.
     """
 
     median: float
     mean: float
     std: float
+    below: tuple[float, ...]
+
+    @classmethod
+    def of(cls, distances: np.ndarray) -> Distances:
+        """From (N,) distances."""
+        below = np.searchsorted(np.sort(distances), CURVE_MM, side="right") / len(distances)
+        spread = float(np.std(distances, dtype=np.float64))
+        mean = float(np.mean(distances, dtype=np.float64))
+        return cls(float(np.median(distances)), mean, spread, tuple(map(float, below)))
 
 
 def align_points(source: np.ndarray, target: np.ndarray, with_scale: bool) -> Similarity:
@@ -151,3 +165,20 @@ def scan_to_mesh(surface: Surface, scan_points: np.ndarray, motion: Similarity) 
 def near_nose(points: np.ndarray, nose_tip: np.ndarray, margin_mm: float = 0.0) -> np.ndarray:
     """(N,) bool: which points NoW compares, or which lie up to a margin beyond."""
     return np.linalg.norm(points - nose_tip, axis=1) <= REGION_MM + margin_mm
+
+
+def face_region(scan_landmarks: np.ndarray) -> tuple[np.ndarray, float]:
+    """Centre (3,) and radius of the sphere in which NoW's published evaluation compares a scan.
+
+    A scan of NoW has no landmark at the tip of the nose, from where `near_nose` measures. The centre is 0.3
+    of the way from the bottom of the nose to the middle between the inner eye corners; the radius is 0.7
+    times the sum of that whole way and the distance of the outer eye corners. As computed by
+    github.com/soubhiksanyal/now_evaluation.
+
+    Args:
+        scan_landmarks: (7, 3) in the order of `LANDMARKS`.
+    """
+    outer_right, inner_right, inner_left, outer_left, bottom = scan_landmarks[:5]
+    bridge = 0.5 * (inner_right + inner_left)
+    width, height = np.linalg.norm(outer_right - outer_left), np.linalg.norm(bridge - bottom)
+    return bottom + 0.3 * (bridge - bottom), float(0.7 * (width + height))

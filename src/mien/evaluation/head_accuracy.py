@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from mien.evaluation.closest_point import Surface
-from mien.evaluation.detections import Detections
-from mien.evaluation.geometry import (
-    LANDMARKS,
-    NOSE_TIP,
-    Distances,
-    align,
-    near_nose,
-    scan_to_mesh,
-)
+from mien.errors import NoFace
+from mien.evaluation.detections import Detections, detect_all
+from mien.evaluation.geometry import LANDMARKS, NOSE_TIP, near_nose
 from mien.evaluation.ict import LANDMARKS68, PARTS, IctModel
-from mien.evaluation.ict_heads import Heads, correspond
-from mien.evaluation.ways import Estimate
+from mien.evaluation.ict_heads import Heads, correspond, random_heads
+from mien.evaluation.scans import Contender, Guess, Scan, Score, guess_of, score
 from mien.mesh import triangle_normals
 from mien.morphable import MorphableModel
 from mien.raster import rasterize
@@ -72,96 +67,29 @@ class Scanner:
 
 
 @dataclass(frozen=True, eq=False)
-class Scan:
-    """A true face.
-
-    Attributes:
-        points: (N, 3) mm. landmarks: (7, 3). kept: (P,) bool, which of the scanner's points these are.
-    """
-
-    points: np.ndarray
-    landmarks: np.ndarray
-    kept: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Guess:
-    """A reconstruction to be compared with a scan.
-
-    Attributes:
-        vertices, triangles: (V, 3) mm, any frame, and (T, 3). landmarks: (7, 3).
-        partners: (P, 3) its points that correspond to the scanner's.
-    """
-
-    vertices: np.ndarray
-    triangles: np.ndarray
-    landmarks: np.ndarray
-    partners: np.ndarray
-
-
-@dataclass(frozen=True)
-class Score:
-    """Errors of many heads, millimetres.
-
-    Attributes:
-        heads: how many.
-        scaled, unscaled: distances of all points of all heads, the reconstruction scaled or not.
-        lateral, vertical, depth: root mean square of the parts of the offsets between corresponding points,
-            along the true head's x, y and z, after the scaled alignment of surfaces.
-    """
-
-    heads: int
-    scaled: Distances
-    unscaled: Distances
-    lateral: float
-    vertical: float
-    depth: float
-
-
-def score(guesses: Iterable[Guess], scans: Sequence[Scan]) -> Score:
-    """NoW's comparison of each guess with its scan, all distances pooled as NoW does."""
-    pooled: dict[bool, list[np.ndarray]] = {True: [], False: []}
-    offsets = []
-    for guess, scan in zip(guesses, scans, strict=True):
-        surface = Surface.of(guess.vertices, guess.triangles)
-        for with_scale, distances in pooled.items():
-            motion = align(surface, guess.landmarks, scan.points, scan.landmarks, with_scale)
-            distances.append(scan_to_mesh(surface, scan.points, motion))
-            if with_scale:
-                offsets.append(motion(guess.partners[scan.kept]) - scan.points)
-    rms = np.sqrt((np.concatenate(offsets) ** 2).mean(0))
-    return Score(len(scans), _summary(pooled[True]), _summary(pooled[False]), *(float(r) for r in rms))
-
-
-@dataclass(frozen=True, eq=False)
 class Guesser:
     """Makes guesses of our model's heads.
 
     Attributes:
-        model: the model. triangles: (T, 3) of its skin and eyes.
+        model: the model.
         corners, weights: (P, 3) detail vertices and weights of the scanner's points on it.
     """
 
     model: MorphableModel
-    triangles: np.ndarray
     corners: np.ndarray
     weights: np.ndarray
 
     @classmethod
     def of(cls, model: MorphableModel, ict: IctModel, scanner: Scanner) -> Guesser:
         """For scans of ICT's heads."""
-        outside = [i for i, name in enumerate(model.part_names) if name in ("skin", "eye_left", "eye_right")]
-        triangles = model.triangles[np.isin(model.part, outside)[model.triangles].all(1)]
         points = (ict.mean[scanner.corners] * scanner.weights[:, :, None]).sum(1)
-        return cls(model, triangles, *correspond(ict, model, points))
+        return cls(model, *correspond(ict, model, points))
 
     def __call__(self, identity: np.ndarray, expression: np.ndarray) -> Guess:
         """The head of some coefficients."""
-        vertices = self.model.vertices(identity, expression)
-        detail = self.model.refinement(vertices)
+        detail = self.model.refinement(self.model.vertices(identity, expression))
         partners = (detail[self.corners] * self.weights[:, :, None]).sum(1)
-        landmarks = self.model.landmarks68(vertices)[LANDMARKS]
-        return Guess(vertices.astype(np.float64), self.triangles, landmarks.astype(np.float64), partners)
+        return replace(guess_of(self.model, identity, expression), partners=partners)
 
 
 def score_means(guesser: Guesser, scanner: Scanner, ict: IctModel, heads: Heads) -> dict[str, Score]:
@@ -176,9 +104,12 @@ def score_means(guesser: Guesser, scanner: Scanner, ict: IctModel, heads: Heads)
     layout = guesser.model.layout
     ours = guesser(np.zeros(layout.identity), np.zeros(layout.expression))
     scores = {}
-    for name, chosen in (("neutral", ~heads.expressive), ("posed", heads.expressive)):
+    sets = {"neutral": (~heads.expressive, 1), "posed": (heads.expressive, 1)}
+    sets["posed, at rest"] = heads.expressive, 0
+    for name, (chosen, strength) in sets.items():
         scans = [
-            scanner(ict.vertices(heads.identity[i], heads.expression[i])) for i in np.flatnonzero(chosen)
+            scanner(ict.vertices(heads.identity[i], strength * heads.expression[i]))
+            for i in np.flatnonzero(chosen)
         ]
         scores[f"ICT's mean face, {name}"] = score([own] * len(scans), scans)
         scores[f"our mean face, {name}"] = score([ours] * len(scans), scans)
@@ -203,10 +134,43 @@ class HeadAccuracy:
     found: float
     ms: float
 
+    def scores(self, name: str) -> dict[str, Score]:
+        """The three scores, by the name of what was measured and of the set."""
+        return {
+            f"{name}, neutral": self.neutral,
+            f"{name}, posed": self.posed,
+            f"{name}, posed, at rest": self.posed_neutral,
+        }
+
+
+def heads_and_detections(
+    ict: IctModel,
+    model: MorphableModel,
+    seeds: Sequence[int],
+    backgrounds: Sequence[Path],
+    cache: Path,
+    people: Sequence[int] | None = None,
+    progress: Callable[[str], Callable[[Sequence[int]], Iterable[int]]] = lambda _: iter,
+) -> tuple[Heads, Detections]:
+    """Pictures of random ICT heads, and what the detector says of them; both kept in the cache.
+
+    Args:
+        ict, model, seeds, backgrounds, cache, people: as `random_heads` takes them.
+        progress: what is done to what wraps its numbers.
+    """
+    heads = random_heads(ict, model, seeds, backgrounds, cache, people, progress=progress("rendering"))
+    detections = detect_all(
+        [str(seed) for seed in heads.seed],
+        lambda i: heads.images[i].astype(np.float32) / 255,
+        hashlib.sha256(heads.images[:, ::7, ::7].tobytes()).hexdigest(),
+        cache,
+        progress("detecting"),
+    )
+    return heads, detections
+
 
 def evaluate_heads(
-    estimate: Estimate,
-    guesser: Guesser,
+    read: Contender,
     scanner: Scanner,
     ict: IctModel,
     heads: Heads,
@@ -216,35 +180,33 @@ def evaluate_heads(
     """Reads every head's picture, the camera unknown, and compares with the truth.
 
     Args:
-        estimate: what is measured.
-        guesser, scanner, ict: of the codes' model and of the heads.
+        read: what is measured.
+        scanner, ict: of the heads.
         heads, detections: the pictures and what the detector found in them.
         progress: wraps the numbers of the heads.
+
+    Raises:
+        NoFace: of the neutral or of the expressive heads not one was found.
     """
     pairs: dict[str, list[tuple[Guess, Scan]]] = {"neutral": [], "posed": [], "posed_neutral": []}
     milliseconds = []
     for i in progress(np.flatnonzero(detections.found)):
         image = heads.images[i].astype(np.float32) / 255
         start = time.process_time()
-        code = estimate(image, detections.landmarks_px[i])
+        posed, at_rest = read(image, detections.landmarks_px[i])
         milliseconds.append(1e3 * (time.process_time() - start))
         scan = scanner(ict.vertices(heads.identity[i], heads.expression[i]))
-        pairs["posed" if heads.expressive[i] else "neutral"].append(
-            (guesser(code.identity, code.expression), scan)
-        )
+        pairs["posed" if heads.expressive[i] else "neutral"].append((posed, scan))
         if heads.expressive[i]:
             scan = scanner(ict.vertices(heads.identity[i], 0 * heads.expression[i]))
-            pairs["posed_neutral"].append((guesser(code.identity, 0 * code.expression), scan))
+            pairs["posed_neutral"].append((at_rest, scan))
+    if not all(pairs.values()):
+        raise NoFace("in the pictures of the heads too few faces were found; take more heads")
     return HeadAccuracy(
         **{name: score(*zip(*chosen, strict=True)) for name, chosen in pairs.items()},
         found=float(detections.found.mean()),
         ms=float(np.median(milliseconds)),
     )
-
-
-def _summary(distances: list[np.ndarray]) -> Distances:
-    pooled = np.concatenate(distances)
-    return Distances(float(np.median(pooled)), float(pooled.mean()), float(pooled.std()))
 
 
 def _outer_triangles(ict: IctModel) -> np.ndarray:

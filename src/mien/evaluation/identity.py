@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import rankdata, spearmanr
+
+from mien.errors import UnreadableInput
+from mien.evaluation.figures import COLOURS, panels, png_of
+from mien.evaluation.report import Report
+
+METRICS = ("euclidean", "cosine")
+"""Of distances between identity codes."""
+
+_LFW_NAME = re.compile(r"(.+)_\d{4}")
 
 
 @dataclass(frozen=True)
@@ -25,7 +38,7 @@ class Separation:
 
 
 def pair_distances(codes: np.ndarray, metric: str) -> np.ndarray:
-    """(P,) distances of all pairs i < j of (N, K) codes, row by row. Metric: "euclidean" or "cosine"."""
+    """(P,) distances of all pairs i < j of (N, K) codes, row by row. Metric: one of `METRICS`."""
     from scipy.spatial.distance import pdist
 
     return pdist(codes, metric)
@@ -60,3 +73,67 @@ def separation(distances: np.ndarray, same: np.ndarray) -> Separation:
 def leak(identity_distance: np.ndarray, other_difference: np.ndarray) -> float:
     """Spearman's correlation over pairs of one person: 0 if the other difference moves no identity."""
     return float(spearmanr(identity_distance, other_difference).statistic)
+
+
+def people_in(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
+    """The photographs of each person of whom there are two or more.
+
+    Args:
+        folder: with a sub-folder for each person; or with files as in Labeled Faces in the Wild
+            (Huang et al., 2007), `Some_Name_0001.jpg`.
+        files: the pictures directly in it, and in its sub-folders.
+
+    Raises:
+        UnreadableInput: of fewer than two people there are two photographs.
+    """
+    people: dict[str, list[Path]] = {}
+    for file in files:
+        named = _LFW_NAME.fullmatch(file.stem)
+        if file.parent != folder:
+            people.setdefault(file.parent.name, []).append(file)
+        elif named:
+            people.setdefault(named[1], []).append(file)
+    people = {name: pictures for name, pictures in sorted(people.items()) if len(pictures) > 1}
+    if len(people) < 2:
+        raise UnreadableInput(
+            f"{folder}: two or more photographs of {len(people)} people; give a sub-folder with photographs "
+            "for each person, or files named as in LFW, Some_Name_0001.jpg"
+        )
+    return people
+
+
+def separation_report(about: str, codes: np.ndarray, person: np.ndarray) -> Report:
+    """Table, numbers and figure of how identity codes (N, K) of persons (N,) tell them apart.
+
+    Raises:
+        ValueError: all pairs are of one kind.
+    """
+    same = same_person(person)
+    distances = {metric: pair_distances(codes, metric) for metric in METRICS}
+    results = {metric: separation(values, same) for metric, values in distances.items()}
+    rows = [
+        [metric, str(r.same), str(r.different), f"{r.auc:.3f}", f"{r.d_prime:.3f}"]
+        for metric, r in results.items()
+    ]
+    return Report(
+        f"{about}; {len(codes)} photographs of {len(np.unique(person))} people",
+        ["distance", "pairs of one person", "pairs of two", "AUC", "d′"],
+        rows,
+        {metric: asdict(result) for metric, result in results.items()},
+        {"": partial(_histograms, distances, same, results)},
+    )
+
+
+def _histograms(
+    distances: Mapping[str, np.ndarray], same: np.ndarray, results: Mapping[str, Separation]
+) -> bytes:
+    figure, (axes,) = panels(len(METRICS))
+    for panel, (metric, values) in zip(axes, distances.items(), strict=True):
+        bins = int(np.clip(2 * np.sqrt(same.sum()), 10, 60))
+        edges = np.linspace(0, values.max(), bins + 1)
+        for name, chosen, colour in (("one person", same, COLOURS[0]), ("two people", ~same, COLOURS[1])):
+            panel.hist(values[chosen], edges, density=True, alpha=0.55, color=colour, label=name)
+        panel.set(xlabel=f"{metric} distance of identity codes", ylabel="density of pairs")
+        panel.set_title(f"AUC {results[metric].auc:.3f}, d′ {results[metric].d_prime:.2f}")
+        panel.legend(fontsize=8)
+    return png_of(figure)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
 from mien.crop_camera import encode_face
+from mien.detect import DetectedFace
 from mien.encoder import Encoder
-from mien.facecode import FaceCode
+from mien.facecode import ARKIT_NAMES, FaceCode
 from mien.fit import Fitter
+from mien.morphable import MorphableModel
+from mien.reconstruction import reconstruct
 
 Estimate = Callable[[np.ndarray, np.ndarray], FaceCode]
 """(H, W, 3) sRGB in [0, 1] and (478, 3) landmarks in pixels to a code."""
@@ -40,5 +44,31 @@ def estimate_by(way: Way, fitter: Fitter, encoder: Encoder | None) -> Estimate:
             polish=way != "fit-without-polish",
             start=start,
         ).code
+
+    return estimate
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A detector that has found its face already."""
+
+    face: DetectedFace
+
+    def detect(self, image: np.ndarray, max_faces: int) -> list[DetectedFace]:
+        return [self.face]
+
+
+def as_reconstructed(model: MorphableModel, refine: bool = True) -> Estimate:
+    """What `mien reconstruct` makes of a detected face, in any model.
+
+    Args:
+        model: packaged or added.
+        refine: as in `mien.reconstruction.reconstruct`.
+    """
+
+    def estimate(image: np.ndarray, landmarks_px: np.ndarray) -> FaceCode:
+        box = (*landmarks_px[:, :2].min(0), *landmarks_px[:, :2].max(0))
+        face = DetectedFace(landmarks_px, np.zeros(len(ARKIT_NAMES)), box, 1.0)
+        return reconstruct(image, model=model, refine=refine, detector=_Found(face))[0].code
 
     return estimate

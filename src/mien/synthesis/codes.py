@@ -11,17 +11,19 @@ from mien.camera import Camera, project, to_camera
 from mien.crop_camera import to_crop_camera
 from mien.facecode import ARKIT_NAMES, FaceCode
 from mien.fit.landmark_fit import LandmarkBasis
-from mien.fit.priors import LandmarkNoise, measured_priors
+from mien.fit.priors import measured_priors
 from mien.lighting import directional_light, uniform_light
 from mien.morphable import MorphableModel
 from mien.synthesis.expressions import random_expressions
+from mien.synthesis.landmark_response import landmark_response
 
 DISTANCE_MM, LOG_DISTANCE = 800.0, 0.5
 """Median and log deviation of the distance to the camera: selfies to long lenses."""
 
-SHARED_NOISE = 0.3
+SHARED_NOISE = 0.6
 """Share of the detector's measured common errors that landmarks get, as a standard deviation. All of it would
-teach the network to trust them too little to sit on the photograph."""
+teach the network to trust them too little to sit on the photograph. How else the detector answers renders, it
+need not answer photographs: of its mean error and its own way with expressions landmarks get any share."""
 
 OWN_NOISE_MM = 0.4
 """What real photographs add to the error of each landmark by itself."""
@@ -97,8 +99,10 @@ def seen_in_crops(
     Returns:
         The codes, and (N, 478, 2) float32 landmarks as detected, in pixels of the crops.
     """
-    points = _landmarks(model, codes)
-    detected = points[..., :2] + _detector_errors(rng, codes.rotation, model.name)
+    share = rng.random((len(codes.rotation), 1))
+    answer = codes.expression @ landmark_response(model).answer.T
+    points = _landmarks(model, codes.with_(expression=(1 - share) * codes.expression + share * answer))
+    detected = points[..., :2] + _detector_errors(rng, model, codes, share)
     # a picture with focal length 1: millimetres on the unit plane
     landmarks = detected / points[..., 2:]
     exact = align(landmarks, size)
@@ -132,16 +136,21 @@ def _basis(model: MorphableModel) -> LandmarkBasis:
     return LandmarkBasis.of(model, model.landmarks478, sliding=False)
 
 
-def _detector_errors(rng: np.random.Generator, rotation: np.ndarray, model_name: str) -> np.ndarray:
-    """(N, 478, 2) mm at the face: the measured errors, more of them in some pictures than in others."""
-    count = len(rotation)
-    noise = measured_priors(model_name)[0].noise
-    if noise is None:
-        noise = LandmarkNoise(np.zeros((2, 478)), np.zeros((0, 2, 478)))
+def _detector_errors(
+    rng: np.random.Generator, model: MorphableModel, codes: FaceCode, share: np.ndarray
+) -> np.ndarray:
+    """(N, 478, 2) mm at the face: the measured errors, more of them in some pictures than in others.
+
+    Args:
+        share: (N, 1) of the mean error and of what expressions move besides.
+    """
+    count, response = len(share), landmark_response(model)
+    noise = response.noise
     own = rng.normal(size=(count, 2, 478)) * np.sqrt(noise.variance + OWN_NOISE_MM**2)
     weights = rng.normal(size=(count, len(noise.factors))) * SHARED_NOISE
-    upright = own + np.tensordot(weights, noise.factors, 1)
-    level = np.exp(rng.normal(size=count) * 0.4)
-    cosine, sine = np.cos(rotation[:, 2]), np.sin(rotation[:, 2])
+    level = np.exp(rng.normal(size=(count, 1, 1)) * 0.4)
+    upright = level * (own + np.tensordot(weights, noise.factors, 1))
+    upright += share[..., None] * (response.bias + np.tensordot(codes.expression, response.besides, 1))
+    cosine, sine = np.cos(codes.rotation[:, 2]), np.sin(codes.rotation[:, 2])
     turn = np.stack([np.stack([cosine, sine], -1), np.stack([-sine, cosine], -1)], -2)
-    return np.swapaxes(turn @ upright, 1, 2) * level[:, None, None]
+    return np.swapaxes(turn @ upright, 1, 2)

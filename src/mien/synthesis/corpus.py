@@ -29,6 +29,9 @@ from mien.synthesis import BLOCK, Pictures, Recipe
 SCHEMA = "mien.corpus/1"
 TABLE = "corpus.safetensors"
 
+HELD_OUT = 8 * BLOCK
+"""Pictures at the end of a corpus that training judges itself on, at most."""
+
 _FOLDER = 1000  # pictures of a sub-folder
 _AGAIN = "`mien synthesize` with the settings of the corpus makes again what is missing"
 _DTYPES = {"I64": np.dtype("<i8"), "U32": np.dtype("<u4"), "F32": np.dtype("<f4")}
@@ -121,22 +124,16 @@ class Corpus:
         codes = FaceCode(**parts, model=self.settings.model)
         return Pictures(pictures.reshape(rows.shape + shape), columns["landmarks_px"], codes)
 
-    def generate(self, model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pictures:
-        """Stands for `mien.synthesis.generate`, from disk: the next `BLOCK` pictures, round and round.
-
-        Args:
-            model, recipe: must be the corpus's.
-            seed: plays no part. What is to be held out from training needs a corpus of its own.
-            block: number of the block; after the last picture comes the first.
+    def split(self) -> tuple[CorpusStream, CorpusStream]:
+        """What training may learn from, and what is held out from it: the last eighth, `HELD_OUT` at most.
 
         Raises:
-            BadCorpus: another model or recipe; damage, as `__getitem__`.
+            BadCorpus: too few pictures to hold any out.
         """
-        ours = {"model": self.settings.model, "recipe": self.settings.recipe}
-        for name, asked in {"model": model.id, "recipe": recipe}.items():
-            if asked != ours[name]:
-                raise BadCorpus(f"{self.folder}: a corpus of {name} {ours[name]}, not {asked}")
-        return self[(block * BLOCK + np.arange(BLOCK)) % len(self)]
+        held = min(len(self) // 8, HELD_OUT)
+        if not held:
+            raise BadCorpus(f"{self.folder}: {len(self)} pictures are too few to train on; make more")
+        return CorpusStream(self, 0, len(self) - held), CorpusStream(self, len(self) - held, len(self))
 
     def columns(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Every column of the table at some rows (N,); `TABLE` and `table_row` say what they are."""
@@ -175,6 +172,39 @@ class Corpus:
         if zlib.crc32(data) != checksum:
             raise BadCorpus(f"{path}: altered; remove it, then {_AGAIN}")
         return cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+@dataclass(frozen=True)
+class CorpusStream:
+    """Stands for `mien.synthesis.generate`, from disk: blocks of a part of a corpus, round and round.
+
+    Attributes:
+        corpus: opened.
+        first, end: rows of the part.
+    """
+
+    corpus: Corpus
+    first: int
+    end: int
+
+    def __call__(self, model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pictures:
+        """The next `BLOCK` pictures.
+
+        Args:
+            model, recipe: must be the corpus's.
+            seed: says which block is number 0; the order is the corpus's.
+            block: number of the block; after the last picture comes the first.
+
+        Raises:
+            BadCorpus: another model or recipe; damage, as `Corpus.__getitem__`.
+        """
+        settings = self.corpus.settings
+        for name, asked in {"model": model.id, "recipe": recipe}.items():
+            if asked != (ours := getattr(settings, name)):
+                raise BadCorpus(f"{self.corpus.folder}: a corpus of {name} {ours}, not {asked}")
+        count = self.end - self.first
+        start = int(np.random.default_rng(seed).integers(count))
+        return self.corpus[self.first + (start + block * BLOCK + np.arange(BLOCK)) % count]
 
 
 def open_corpus(folder: str | os.PathLike) -> Corpus:

@@ -17,7 +17,7 @@ _OPERATORS = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 
-_NORM_EPS = 1e-2
+NORM_EPSILON = 1e-2
 """Of batch norms. Channels that are hardly ever active have running variances of 1e-8: with the usual 1e-5 a
 picture that wakes some of them is amplified a hundredfold, layer after layer."""
 
@@ -39,7 +39,7 @@ def create_backbone(name: str) -> nn.Module:
     backbone = timm.create_model(name, pretrained=False, num_classes=0, in_chans=3)
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.eps = _NORM_EPS
+            module.eps = NORM_EPSILON
     return backbone
 
 

@@ -34,6 +34,7 @@ class TrainingConfig:
     Attributes:
         folder: where checkpoint, weights, config and TensorBoard's events are kept.
         recipe: of the pictures, `mien.synthesis.Recipe`; its `size` is the side of the crops in pixels.
+        corpus: folder of the pictures on disk, one of `mien synthesize`; they are made on the fly if None.
         backbone: a preset's name, or any of timm's.
         landmarks: whether the network reads landmarks besides the picture.
         model: name of the packaged morphable model.
@@ -61,6 +62,7 @@ class TrainingConfig:
 
     folder: Path
     recipe: Any
+    corpus: Path | None = None
     backbone: str = "small"
     landmarks: bool = True
     model: str = "anny"
@@ -98,6 +100,8 @@ class TrainingConfig:
             raise BadTraining(f"pictures of the preset {self.recipe.preset} are made by processors only")
         if self.precision not in ("no", "bf16"):
             raise BadTraining(f"precision is {self.precision!r}; give 'no' or 'bf16'")
+        if self.on_device and self.corpus is not None:
+            raise BadTraining(f"pictures are made on the device or read from {self.corpus}, not both")
 
     @property
     def size(self) -> int:
@@ -118,7 +122,8 @@ class TrainingConfig:
         """All of it as JSON has it."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values.update(folder=str(self.folder), recipe=asdict(self.recipe), loss=asdict(self.loss))
-        values.update(initial=None if self.initial is None else str(self.initial))
+        for name in ("corpus", "initial"):
+            values[name] = None if values[name] is None else str(values[name])
         return json.loads(json.dumps(values))
 
     def claim_folder(self) -> None:

@@ -52,7 +52,7 @@ class LossWeights:
     """
 
     parameters: float = 0.5
-    blendshapes: float = 0.5
+    blendshapes: float = 4.0
     identity: float = 0.5
     expression: float = 1.0
     geometry: float = 0.5

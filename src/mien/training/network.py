@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from mien.camera import rotation_matrix
 from mien.lighting import directional_light, uniform_light
 from mien.morphable import MorphableModel
-from mien.training.backbone import create_backbone
+from mien.training.backbone import NORM_EPSILON, create_backbone
 from mien.training.crop_code import CropCode, rotation_from_6d
 
 PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_HIDDEN = 512
 _REST = 0.05  # coefficient of an expression that the network starts from
 _DIRECTIONS = 128  # of landmarks that are looked at
 _SOFT_PX = 2  # over which colours are averaged
+_FILTERS = 8  # looked up at each landmark
 _DETECTOR_ERROR = 6e-4  # of each coordinate, on a mean face of unit size: 1 % of the distance of the eyes
 
 
@@ -45,9 +47,10 @@ class EncoderNetwork(nn.Module):
         features = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
         self.landmarks = LandmarkBranch(model) if landmarks else None
         self.colours = ColourBranch() if landmarks else None
+        self.details = DetailBranch() if landmarks else None
         self.sizes = [layout.identity, layout.expression, layout.albedo, 6, 2, 1, 1, 27]
-        self.hidden = nn.Sequential(nn.Linear(features + (512 if landmarks else 0), 512), nn.SiLU())
-        self.heads = nn.Linear(512, sum(self.sizes))
+        self.hidden = nn.Sequential(nn.Linear(features + (512 if landmarks else 0), _HIDDEN), nn.SiLU())
+        self.heads = nn.Linear(_HIDDEN, sum(self.sizes))
         low, high = model.expression_bounds
         self.bounded = math.isfinite(low) and math.isfinite(high)
         self.register_buffer("expression_low", torch.tensor(low if self.bounded else 0.0))
@@ -78,7 +81,10 @@ class EncoderNetwork(nn.Module):
         features = self.backbone(image)
         if self.landmarks is not None:
             features = torch.cat([features, self.landmarks(landmarks), self.colours(image, landmarks)], dim=1)
-        numbers = self.heads(self.hidden(features)).float()
+        hidden = self.hidden(features)
+        if self.details is not None:
+            hidden = hidden + self.details(image, landmarks)
+        numbers = self.heads(hidden).float()
         identity, expression, albedo, turn, position, scale, distance, light = numbers.split(self.sizes, 1)
         if self.bounded:
             expression = torch.sigmoid(expression)
@@ -162,6 +168,39 @@ class ColourBranch(nn.Module):
         seen = nn.functional.grid_sample(soft, places, padding_mode="border", align_corners=False)[:, :, 0]
         mean = seen.mean(2)
         return self.layers(torch.cat([mean, (seen - mean[..., None]).flatten(1)], dim=1))
+
+
+class DetailBranch(nn.Module):
+    """What the picture shows right around each landmark: edges and folds, and where they truly are.
+
+    Detected landmarks follow an expression only in part, and a backbone's pooled features do not know the
+    millimetre. A few filters, looked up at the landmarks, show how far brow, lid or lip lies from its point.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filters = nn.Sequential(
+            _convolution(3, 16, stride=2), _convolution(16, 16), _convolution(16, 16),
+            nn.Conv2d(16, _FILTERS, 1),
+        )  # fmt: skip
+        self.layers = nn.Sequential(nn.Linear(478 * _FILTERS, 256), nn.SiLU(), nn.Linear(256, _HIDDEN))
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
+
+    def forward(self, image: Tensor, landmarks: Tensor) -> Tensor:
+        """(N, 3, S, S) normalised pictures and (N, 478, 2) landmarks in half sides to (N, H), 0 at first."""
+        seen = nn.functional.grid_sample(
+            self.filters(image), landmarks[:, None], padding_mode="border", align_corners=False
+        )
+        return self.layers(seen.flatten(1))
+
+
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs, eps=NORM_EPSILON),
+        nn.SiLU(),
+    )
 
 
 def _landmark_statistics(model: MorphableModel) -> tuple[np.ndarray, np.ndarray]:

@@ -68,13 +68,14 @@ def train(
     Args:
         config: of the run.
         generate: makes a block of pictures; `mien.synthesis.generate` if not given. Must pickle. Not asked
-            where `config.on_device`.
+            where `config.on_device` or `config.corpus`.
         load: makes the morphable model, in every process that needs it; that of `config.model` if not given.
         on_photos: judges the averaged network on photographs at each validation; its figures are logged.
 
     Raises:
         BadTraining: settings without meaning, a folder of another run, a damaged checkpoint, a loss that is
             not finite (the last checkpoint is kept).
+        BadCorpus: no corpus, one of another model or recipe, or a damaged one.
         CannotWrite: no room for a checkpoint.
     """
     from accelerate import Accelerator
@@ -97,7 +98,7 @@ def train(
         on_device = DeviceGenerator(model, config.recipe, accelerator.device, block)
         dataset, held_out = DeviceStream(on_device, config.seed), DeviceStream(on_device, _VALIDATION_SEED)
     else:
-        generate = generate or _synthesis()
+        generate, generate_held_out = _generators(config, generate)
         block = pictures_per_block(generate, model, config.recipe)
         per_batch = config.batch_size // block
         if config.batch_size % block:
@@ -105,7 +106,7 @@ def train(
                 f"batch_size is {config.batch_size}; give a multiple of {block}, the block's pictures"
             )
         dataset = BlockDataset(generate, load, config.recipe, config.seed, per_batch)
-        held_out = BlockDataset(generate, load, config.recipe, _VALIDATION_SEED, 1)
+        held_out = BlockDataset(generate_held_out, load, config.recipe, _VALIDATION_SEED, 1)
     torch.set_num_threads(config.threads)  # only now: Accelerate and numba, when they start, take all cores
     stride = per_batch * accelerator.num_processes
     total = math.ceil(config.pictures / (block * stride)) * stride
@@ -265,7 +266,12 @@ def _listing(terms: dict[str, Tensor]) -> str:
     return ", ".join(f"{name} {value.item():.3g}" for name, value in terms.items())
 
 
-def _synthesis() -> Generator:
-    from mien.synthesis import generate
+def _generators(config: TrainingConfig, generate: Generator | None) -> tuple[Generator, Generator]:
+    """What makes the pictures, and what makes those held out."""
+    if config.corpus is not None:
+        from mien.synthesis.corpus import open_corpus
 
-    return generate
+        return open_corpus(config.corpus).split()
+    if generate is None:
+        from mien.synthesis import generate
+    return generate, generate

@@ -11,10 +11,10 @@ from mien.align import EYE_CORNERS_LEFT, EYE_CORNERS_RIGHT, MOUTH_CORNERS, SIDE
 from mien.camera import Camera, project, rotation_matrix, to_camera
 from mien.facecode import FaceCode
 from mien.fit.landmark_fit import LandmarkBasis
-from mien.fit.priors import measured_priors
 from mien.lighting import rotate_light
 from mien.morphable import MorphableModel
 from mien.synthesis.codes import OWN_NOISE_MM, SHARED_NOISE
+from mien.synthesis.landmark_response import landmark_response
 from mien.synthesis.on_device.chance import Chance
 
 _FLIP = (1.0, -1.0, -1.0)
@@ -27,12 +27,18 @@ class Crops:
     Attributes:
         mean: (478, 3) mm, landmarks of the mean head.
         components: (K + E, 478, 3) mm, identity before expression.
+        answer: (E, E) expression coefficients that detected landmarks show, by those that the face shows.
+        besides: (E, 2, 478) mm, how each expression moves the detected landmarks besides.
+        bias: (2, 478) mm, the mean of the detector's errors.
         spread: (2, 478) mm, deviation of each landmark's own error.
         factors: (F, 2, 478) mm, the errors that landmarks share.
     """
 
     mean: Tensor
     components: Tensor
+    answer: Tensor
+    besides: Tensor
+    bias: Tensor
     spread: Tensor
     factors: Tensor
 
@@ -40,17 +46,19 @@ class Crops:
     def of(cls, model: MorphableModel, device: torch.device) -> Crops:
         """Of a NumPy model."""
         basis = LandmarkBasis.of(model, model.landmarks478, sliding=False)
-        noise = measured_priors(model.name)[0].noise
+        response = landmark_response(model)
 
         def tensor(array: object) -> Tensor:
             return torch.as_tensor(array, dtype=torch.float32, device=device).contiguous()
 
-        variance = tensor(noise.variance) if noise else torch.zeros(2, 478, device=device)
         return cls(
             mean=tensor(basis.mean),
             components=tensor(basis.components.transpose(1, 2, 0)),
-            spread=(variance + OWN_NOISE_MM**2).sqrt(),
-            factors=tensor(noise.factors) if noise else torch.zeros(0, 2, 478, device=device),
+            answer=tensor(response.answer),
+            besides=tensor(response.besides),
+            bias=tensor(response.bias),
+            spread=(tensor(response.noise.variance) + OWN_NOISE_MM**2).sqrt(),
+            factors=tensor(response.noise.factors),
         )
 
     def landmarks_px(self, codes: FaceCode, size: int) -> Tensor:
@@ -69,9 +77,11 @@ class Crops:
         Returns:
             The codes, and (N, 478, 2) landmarks as detected, in pixels of the crops.
         """
-        points = self._in_camera(codes)
+        share = chance.uniform(0, 1, len(codes.rotation), 1)
+        answered = torch.lerp(codes.expression, codes.expression @ self.answer.mT, share)
+        points = self._in_camera(codes.with_(expression=answered))
         # a picture with focal length 1: millimetres on the unit plane
-        landmarks = (points[..., :2] + self._errors(chance, codes.rotation)) / points[..., 2:]
+        landmarks = (points[..., :2] + self._errors(chance, codes, share)) / points[..., 2:]
         centre, side, roll = _aligned(landmarks)
         off = chance.normal(len(side), 4) * side.new_tensor([0.02, 0.02, 0.03, 0.03])
         centre = centre + off[:, :2] * side[:, None]
@@ -85,15 +95,21 @@ class Crops:
         heads = self.mean + (coefficients @ self.components.flatten(1)).unflatten(-1, (-1, 3))
         return to_camera(heads, codes.rotation, codes.translation)
 
-    def _errors(self, chance: Chance, rotation: Tensor) -> Tensor:
-        """(N, 478, 2) mm at the face: the measured errors, more of them in some pictures than in others."""
-        count = len(rotation)
+    def _errors(self, chance: Chance, codes: FaceCode, share: Tensor) -> Tensor:
+        """(N, 478, 2) mm at the face: the measured errors, more of them in some pictures than in others.
+
+        Args:
+            share: (N, 1) of the mean error and of what expressions move besides.
+        """
+        count = len(codes.rotation)
         own = chance.noise((count, *self.spread.shape)) * self.spread
         weights = chance.normal(count, len(self.factors)) * SHARED_NOISE
-        upright = own + (weights @ self.factors.flatten(1)).view_as(own)
-        level = torch.exp(chance.normal(count) * 0.4)
+        level = torch.exp(chance.normal(count, 1, 1) * 0.4)
+        upright = level * (own + (weights @ self.factors.flatten(1)).view_as(own))
+        besides = (codes.expression @ self.besides.flatten(1)).view_as(own)
+        upright = upright + share[..., None] * (self.bias + besides)
         # rows of the turn are columns of the axes of a crop with the roll of the head
-        return (_axes(rotation[:, 2]).mT @ upright).mT * level[:, None, None]
+        return (_axes(codes.rotation[:, 2]).mT @ upright).mT
 
 
 def _axes(roll_radians: Tensor) -> Tensor:

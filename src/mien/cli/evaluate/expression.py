@@ -1,25 +1,22 @@
-"""`mien evaluate`: figures of accuracy, measured on one's own photographs."""
+"""`mien evaluate expression` and `rest`: how often expressions are recognised in labelled photographs."""
 
 from __future__ import annotations
 
 import difflib
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional, arg, subcommand
+from tyro.conf import Positional, arg
 
-from mien.cli.each import attempt, progress
+from mien.cli.evaluate.measured import pictures_in, prepare, read_each, show_report
 from mien.cli.expression import codes_in
-from mien.cli.inputs import expand
 from mien.cli.status import Status
 from mien.errors import UnreadableInput
 
 if TYPE_CHECKING:
-    from mien.evaluation.report import Report
     from mien.facecode import FaceCode
 
 
@@ -48,14 +45,17 @@ class EvaluateExpression:
     """Read each face against the same person's neutral one."""
     recogniser: Annotated[Path | None, arg(metavar="FILE")] = None
     """One of `mien train-expression`, in place of the packaged one."""
+    limit: Annotated[int | None, arg(metavar="N")] = None
+    """At most so many photographs of each class, evenly chosen."""
 
     def run(self) -> int:
         """Reads all photographs and counts."""
         from mien.evaluation.expressions import Confusion
         from mien.expressions.recognition import Recogniser, expression, packaged_recogniser
 
+        prepare(self.out, figures=False)
         recogniser = Recogniser.load(self.recogniser) if self.recogniser else packaged_recogniser()
-        photos, worst = _labelled(self.folder)
+        photos, worst = _labelled(self.folder, self.limit)
         codes, status = _codes([path for _, path in photos])
         worst = max(worst, status)
         neutral = {_person(path): codes.get(path) for label, path in photos if label == "neutral"}
@@ -78,11 +78,7 @@ class EvaluateExpression:
         confusion = Confusion.of([label for label, _ in photos], [label_of(path) for _, path in photos])
         against = ", against own neutral faces" if self.own_neutral else ""
         report = confusion.report(f"{len(photos)} photographs of {self.folder.name}{against}")
-        _show_report(report, self.out, "expression")
-        if self.out is not None:
-            from mien.image import save_png
-
-            save_png(self.out / "expression.png", confusion.figure())
+        show_report(report, self.out, "expression")
         return worst
 
 
@@ -101,6 +97,8 @@ class EvaluateRest:
     """Of photographs of people at rest."""
     out: Annotated[Path | None, arg(aliases=("-o",), metavar="DIR")] = None
     """Folder for the table and the numbers; made if it is not there."""
+    limit: Annotated[int | None, arg(metavar="N")] = None
+    """At most so many photographs, evenly chosen."""
 
     def run(self) -> int:
         """Reads all photographs and averages."""
@@ -109,33 +107,16 @@ class EvaluateRest:
         from mien.evaluation.expressions import rest_report
         from mien.facecode import ARKIT_NAMES
 
-        codes, worst = _codes(list(_photos(self.folder)))
+        prepare(self.out, figures=False)
+        codes, worst = _codes(pictures_in(self.folder, self.limit))
         if codes:
             coefficients = np.array([code.expression for code in codes.values()])
             about = f"{len(codes)} photographs of {self.folder.name}"
-            _show_report(rest_report(about, ARKIT_NAMES, coefficients), self.out, "rest")
+            show_report(rest_report(about, ARKIT_NAMES, coefficients), self.out, "rest")
         return worst
 
 
-@dataclass(frozen=True)
-class Evaluate:
-    """Measure accuracy on photographs.
-
-    Examples:
-      mien evaluate expression faces/ -o figures
-      mien evaluate rest faces/neutral
-    """
-
-    what: (
-        Annotated[EvaluateExpression, subcommand("expression")] | Annotated[EvaluateRest, subcommand("rest")]
-    )
-
-    def run(self) -> int:
-        """Runs the measurement."""
-        return self.what.run()
-
-
-def _labelled(folder: Path) -> tuple[list[tuple[str, Path]], Status]:
+def _labelled(folder: Path, limit: int | None) -> tuple[list[tuple[str, Path]], Status]:
     """Class and file of each photograph; a line on standard error for each sub-folder of no class.
 
     Raises:
@@ -149,7 +130,11 @@ def _labelled(folder: Path) -> tuple[list[tuple[str, Path]], Status]:
     for place in sorted(path for path in folder.iterdir() if path.is_dir() and path.name[:1] != "."):
         label = place.name.lower()
         if label in EXPRESSIONS:
-            photos += [(label, path) for path in _photos(place)]
+            try:
+                photos += [(label, path) for path in pictures_in(place, limit)]
+            except UnreadableInput as error:
+                print(error, file=sys.stderr)
+                status = Status.UNREADABLE
             continue
         near = difflib.get_close_matches(label, EXPRESSIONS, n=1, cutoff=0.0)[0]
         print(f"{place}: is no class; rename it, perhaps to {near}, or take it away", file=sys.stderr)
@@ -161,36 +146,11 @@ def _labelled(folder: Path) -> tuple[list[tuple[str, Path]], Status]:
     return photos, status
 
 
-def _photos(folder: Path) -> Iterator[Path]:
-    for item in expand([str(folder)]):
-        if isinstance(item, UnreadableInput):
-            print(item, file=sys.stderr)
-        else:
-            yield item
-
-
 def _codes(photos: list[Path]) -> tuple[dict[Path, FaceCode], Status]:
     """The code of the largest face of each photograph that has one."""
-    codes, worst = {}, Status.DONE
-    with progress(len(photos)) as (advance, say):
-        for path in photos:
-            advance(str(path))
-            found, message, status = attempt(path, lambda photo: codes_in(photo, 1))
-            worst = max(worst, status)
-            if message:
-                say(message)
-            if found:
-                codes[path] = found[0]
-    return codes, worst
+    read, status = read_each(photos, lambda photo: photo, lambda photo: codes_in(photo, 1)[0])
+    return dict(read), status
 
 
 def _person(path: Path) -> str:
     return re.split(r"[._-]", path.name)[0]
-
-
-def _show_report(report: Report, folder: Path | None, name: str) -> None:
-    from mien.cli.terminal import show
-
-    show(report.table())
-    if folder is not None:
-        report.write(folder / name)
