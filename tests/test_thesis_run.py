@@ -117,10 +117,10 @@ def encoder(home, photos, tmp_path_factory):
     """What the commands make, one after the other: a corpus, a run, a round on photographs, an encoder."""
     folder = tmp_path_factory.mktemp("runs")
     preset = ["--preset", "thesis", "--size", PX]
-    made = ["synthesize", str(folder / "corpus"), "-n", "70", "--jobs", "1", *preset]
+    made = ["synthesize", str(folder / "corpus"), "-n", "80", "--jobs", "1", *preset]
     assert main(made) == 0
-    run = ["--backbone", BACKBONE, "--pictures", "256", "--workers", "0"]
-    assert main(["train", str(folder / "run"), *preset, *run]) == 0
+    run = ["--backbone", BACKBONE, "--pictures", "256", "--workers", "0", "--corpus", str(folder / "corpus")]
+    assert main(["train", str(folder / "run"), "--preset", "thesis", *run]) == 0
     names = [str(place) for place in sorted(photos.iterdir())]
     out = str(folder / "real")
     rounds = ["--start", str(folder / "run"), "-o", out, "--rounds", "1", "--pictures", "128"]
@@ -137,7 +137,7 @@ def test_the_model_has_the_thesis_components(model):
 
 def test_a_corpus_of_hulls(encoder, model):
     corpus = open_corpus(encoder.parent / "corpus")
-    assert len(corpus) == 70 and corpus.settings.model == model.id
+    assert len(corpus) == 80 and corpus.settings.model == model.id
     pictures = corpus[:5]
     assert to_vector(pictures.codes).shape == (5, SIZE)
     assert (draw(model, pictures.codes, int(PX)).images == pictures.images).all()
@@ -152,6 +152,18 @@ def test_the_runs_are_the_presets(encoder):
     table = json.loads((encoder.parent / "real" / "bootstrap.json").read_text())
     assert table["photographs"] == 28 and len(table["stages"]) == 2
     assert all(0 < stage["nme478"] < 1 and 0 < stage["rmse"] < 1 for stage in table["stages"])
+
+
+def test_the_runs_are_evaluated(encoder, tmp_path, capsys):
+    run, real = encoder.parent / "run", encoder.parent / "real"
+    assert main(["evaluate", "bootstrap", str(real)]) == 0
+    assert "after round 1" in capsys.readouterr().out
+    sources = [str(run), str(real / "round1"), str(encoder)]
+    assert main(["evaluate", "encoders", *sources, "--pictures", "64", "-o", str(tmp_path)]) == 0
+    assert "thesis.onnx" in capsys.readouterr().out
+    found = json.loads((tmp_path / "encoders.json").read_text())["encoders"]
+    assert all(0 < score["parameter_loss"] < 3 and score["size"] == int(PX) for score in found.values())
+    assert found["round1"]["vertex_mm"] == pytest.approx(found["thesis.onnx"]["vertex_mm"], rel=0.01)
 
 
 def test_expressions_of_photographs(encoder, photos, tmp_path, capsys):
