@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mien import synthesis
 from mien.camera import Camera, project, to_camera
 from mien.facecode import FaceCode
 from mien.morphable import MorphableModel
@@ -21,7 +22,7 @@ BACKBONE = "test_efficientnet"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(synthesis.Recipe):
     size: int = 48
 
 

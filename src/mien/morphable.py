@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_numpy_array
 
+from mien.errors import BadAsset
 from mien.facecode import CodeLayout
 from mien.image import srgb_to_linear
 
@@ -177,6 +178,31 @@ class MorphableModel:
             return srgb_to_linear(xp.clip(value, 0.0, 1.0))
         return xp.clip(xp.exp(value) if self.albedo_is_log else value, 0.0, 1.0)
 
+    def first(self, layout: CodeLayout) -> MorphableModel:
+        """This model with the first components of each part alone, as its name says: `bfm2017:64,64,100`.
+
+        Raises:
+            ValueError: it has fewer.
+        """
+        counts = layout.identity, layout.expression, layout.albedo
+        bases = ("identity_components", "expression_components", "albedo_components")
+        for basis, count in zip(bases, counts, strict=True):
+            if not 1 <= count <= len(getattr(self, basis)):
+                has = f"{len(getattr(self, basis))} {basis.replace('_', ' ')}"
+                raise ValueError(f"model {self.name} has {has}, {count} are asked for")
+        parts: dict[str, Any] = {
+            basis: getattr(self, basis)[:count].copy() for basis, count in zip(bases, counts, strict=True)
+        }
+        if self.correspondence is not None:
+            from_arkit = self.correspondence.from_arkit[: layout.expression]
+            parts["correspondence"] = replace(self.correspondence, from_arkit=from_arkit)
+        return replace(
+            self,
+            name=f"{self.name}:{','.join(map(str, counts))}",
+            expression_names=self.expression_names[: layout.expression],
+            **parts,
+        )
+
     def _sum(self, coefficients: Any, basis: str) -> Any:
         """(..., k) coefficients times the first k components of a basis."""
         components, count = getattr(self, basis), coefficients.shape[-1]
@@ -242,9 +268,20 @@ def _to(value: Any, xp: Any, where: Any) -> Any:
 def load_model(name: str = "anny") -> MorphableModel:
     """The model of that name, packaged or added by `mien models add`. Loaded once a process.
 
+    `bfm2017:64,64,100` is the model bfm2017 with its first components alone, by `MorphableModel.first`.
+
     Raises:
-        mien.errors.BadAsset: the file is missing or altered, or no model has that name.
+        mien.errors.BadAsset: the file is missing or altered, no model has that name, or so many components.
     """
     from mien.model_files.store import read_named
 
-    return read_named(name)
+    whole, _, counts = name.partition(":")
+    model = read_named(whole)
+    if not counts:
+        return model
+    try:
+        return model.first(CodeLayout(*map(int, counts.split(","))))
+    except (ValueError, TypeError) as error:
+        raise BadAsset(
+            f"{name}: {error}; name a model with at least as many components, as in bfm2017:64,64,100"
+        ) from error

@@ -20,8 +20,12 @@ from mien.cli.status import Status
 from mien.errors import NoFace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mien.expressions.recognition import Reading, Recogniser
     from mien.facecode import FaceCode
+
+    Reader = Callable[[Path, int], list[FaceCode]]
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Expression:
       mien expression faces/*.face.json --format json        codes that `mien reconstruct` made
       mien expression photo.jpg --blendshapes                also ARKit's 52 coefficients
       mien expression photos/ --arkit frames.csv             these as Live Link Face records them
+      mien expression photo.jpg --preset thesis --encoder thesis.onnx
+                                                             as the thesis reads them, see docs/thesis.md
 
     The intensity goes from 0, neutral, to 5, the expression at its fullest. Without --neutral people count as
     neutral whose features lie like most people's at rest; with it the estimate is better.
@@ -45,7 +51,7 @@ class Expression:
     inputs: Positional[
         Annotated[tuple[str, ...], arg(metavar="INPUT...", help_behavior_hint="(at least one)")]
     ]
-    """Photo, folder of photos, glob, or .face.json."""
+    """Photo, folder of photos, glob, or .face.json; with the thesis's preset also a vector's .txt."""
     format: Literal["table", "csv", "json"] = "table"
     """What is written."""
     out: Annotated[Path | None, arg(aliases=("-o",), metavar="FILE")] = None
@@ -53,11 +59,19 @@ class Expression:
     neutral: Annotated[Path | None, arg(metavar="PHOTO")] = None
     """The same person at rest: a photo, or its .face.json."""
     blendshapes: bool = False
-    """Add the 52 coefficients."""
+    """Add the 52 coefficients, or the thesis's 64."""
     arkit: Annotated[Path | None, arg(metavar="FILE.csv")] = None
     """Also write the 52 coefficients and the rotations of head and eyes, a row a face."""
     recogniser: Annotated[Path | None, arg(metavar="FILE")] = None
     """One of `mien train-expression`, in place of the packaged one."""
+    preset: Literal["mien", "thesis"] = "mien"
+    """How: by mien's own fit and recogniser, or by the thesis's encoder and its base expressions."""
+    encoder: Annotated[Path | None, arg(metavar="FILE")] = None
+    """The thesis's: what `mien export-encoder` makes of `mien train --preset thesis`."""
+    prototypes: Annotated[Path | None, arg(metavar="TABLE")] = None
+    """The thesis's expression.csv: a column for each expression, a row for each of 64 coefficients."""
+    vectors: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Also write the thesis's 231 numbers of each face, x_000001.txt and so on in the order of the rows."""
     max_faces: Annotated[int, arg(metavar="N")] = 8
     """Faces per photo at most, largest first."""
 
@@ -71,15 +85,21 @@ class Expression:
         for path in (self.out, self.arkit):
             if path is not None:
                 check_place(path)
-        recogniser = Recogniser.load(self.recogniser) if self.recogniser else packaged_recogniser()
+        if self.preset == "thesis":
+            from mien.thesis.reader import thesis_reading
+
+            read, recogniser = thesis_reading(self.encoder, self.prototypes)
+        else:
+            read = codes_in
+            recogniser = Recogniser.load(self.recogniser) if self.recogniser else packaged_recogniser()
         neutral = None
         if self.neutral is not None:
             try:
-                neutral = codes_in(self.neutral, 1)[0]
+                neutral = read(self.neutral, 1)[0]
             except NoFace as error:
                 print(f"--neutral {error}", file=sys.stderr)
                 return Status.NO_FACE
-        rows, worst = self._rows(recogniser, neutral)
+        rows, worst = self._rows(read, recogniser, neutral)
         self._write(rows)
         return worst
 
@@ -88,15 +108,21 @@ class Expression:
             return "give at least one photo, folder, glob or .face.json (mien expression --help)"
         if self.max_faces < 1:
             return f"--max-faces is {self.max_faces}, must be 1 or more"
+        if self.preset == "thesis" and (self.arkit or self.recogniser):
+            return "--arkit and --recogniser are not for --preset thesis; leave them out"
+        if self.preset != "thesis" and (self.encoder or self.prototypes or self.vectors):
+            return "--encoder, --prototypes and --vectors are the thesis's; add --preset thesis"
         return None
 
-    def _rows(self, recogniser: Recogniser, neutral: FaceCode | None) -> tuple[list[_Row], Status]:
+    def _rows(
+        self, codes_of: Reader, recogniser: Recogniser, neutral: FaceCode | None
+    ) -> tuple[list[_Row], Status]:
         from mien.expressions.recognition import expression
 
         rows, worst, inputs = [], Status.DONE, list(expand(self.inputs))
 
         def read(path: Path) -> list[_Row]:
-            codes = codes_in(path, self.max_faces)
+            codes = codes_of(path, self.max_faces)
             return [
                 _Row(path, face, code, expression(code, neutral, recogniser))
                 for face, code in enumerate(codes)
@@ -114,7 +140,7 @@ class Expression:
 
     def _write(self, rows: list[_Row]) -> None:
         from mien.export.arkit import arkit_csv
-        from mien.files import write_whole
+        from mien.files import write_together, write_whole
 
         form = {"table": _table, "csv": _csv, "json": _json}[self.format]
         text = form([row.fields(self.blendshapes) for row in rows])
@@ -124,6 +150,11 @@ class Expression:
             write_whole(self.out, text.encode())
         if self.arkit is not None and rows:
             write_whole(self.arkit, arkit_csv([row.code for row in rows]))
+        if self.vectors is not None:
+            from mien.thesis.vectors import to_vector, vector_bytes
+
+            named = {f"x_{n:06d}.txt": vector_bytes(to_vector(row.code)) for n, row in enumerate(rows, 1)}
+            write_together(self.vectors, named)
 
 
 def codes_in(path: Path, most: int) -> list[FaceCode]:
@@ -156,7 +187,7 @@ class _Row:
 
     def fields(self, blendshapes: bool) -> dict[str, Any]:
         """By name, in the order of the columns."""
-        from mien.facecode import ARKIT_NAMES
+        from mien.morphable import load_model
 
         reading = self.reading
         fields = {
@@ -168,8 +199,9 @@ class _Row:
             **{name: round(value, 4) for name, value in reading.probabilities.items()},
         }
         if blendshapes:
+            names = load_model(self.code.model.split("/")[0]).expression_names
             values = (round(float(value), 4) for value in self.code.expression)
-            fields |= dict(zip(ARKIT_NAMES, values, strict=True))
+            fields |= dict(zip(names, values, strict=True))
         return fields
 
 

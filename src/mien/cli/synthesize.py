@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from mien.cli.status import Status
 from mien.cli.terminal import show
+
+if TYPE_CHECKING:
+    from mien.synthesis import Recipe
 
 _SIZES = (32, 1024)
 _MOST_JOBS = 1024
@@ -31,6 +34,7 @@ class Synthesize:
       mien synthesize faces -n 2000000 --size 224      a million more
       mien synthesize held-out -n 10000 --seed 1       other people, for validation
       mien synthesize faces -n 1000 --format jpg       a quarter of the room
+      mien synthesize faces -n 1000 --preset thesis    hulls of Basel faces, as in docs/thesis.md
 
     The folder gets pictures, 000012/000012345.png, and one table, corpus.safetensors, of the face code behind
     each and of 478 landmarks. The same settings give the same bytes whatever the number of jobs, and make
@@ -45,14 +49,16 @@ class Synthesize:
     """Pictures that the corpus has in the end."""
     seed: Annotated[int, arg(metavar="S")] = 0
     """Chooses the pictures; any number from 0."""
-    size: Annotated[int, arg(metavar="PX")] = 112
-    """Side of a picture in pixels."""
+    size: Annotated[int | None, arg(metavar="PX")] = None
+    """Side of a picture in pixels; 112 if not given, the thesis's 224."""
     jobs: Annotated[int | None, arg(metavar="N")] = None
     """Processes, of one thread each; as many as the machine has processors if not given."""
     format: Literal["png", "jpg"] = "png"
     """Of the pictures: exact, or small (JPEG of quality 95)."""
-    model: Annotated[str, arg(metavar="NAME")] = "anny"
-    """Face model; `mien models list` names them."""
+    model: Annotated[str | None, arg(metavar="NAME")] = None
+    """Face model, as `mien models list` names them; anny if not given, the thesis's bfm2017."""
+    preset: Literal["mien", "thesis"] = "mien"
+    """Whose codes and crops the pictures show."""
 
     def run(self) -> int:
         """Makes what is missing."""
@@ -60,9 +66,9 @@ class Synthesize:
             print(f"mien synthesize: {wrong}", file=sys.stderr)
             return Status.USAGE
         from mien.morphable import load_model
-        from mien.synthesis import Recipe
         from mien.synthesis.corpus_writer import synthesize
 
+        recipe, model = self._recipe()
         done: list[int] = []
         try:
             with _progress(self.count) as advance:
@@ -74,11 +80,11 @@ class Synthesize:
                 synthesize(
                     self.folder,
                     self.count,
-                    Recipe(size=self.size),
+                    recipe,
                     self.seed,
                     format=self.format,
                     jobs=self.jobs or _processors(),
-                    load=partial(load_model, self.model),
+                    load=partial(load_model, model),
                     advance=note,
                 )
         except KeyboardInterrupt:
@@ -92,6 +98,15 @@ class Synthesize:
         show(f"{self.count:,} pictures in {self.folder}, {self.count - done[0]:,} of them new")
         return Status.DONE
 
+    def _recipe(self) -> tuple[Recipe, str]:
+        """What the pictures are made of, and the model's name in full."""
+        from mien.synthesis import Recipe
+        from mien.thesis import preset
+
+        if self.preset == "thesis":
+            return preset.recipe(self.size or preset.SIDE), preset.model_name(self.model or preset.MODEL)
+        return Recipe(size=self.size or Recipe.size), self.model or "anny"
+
     def _wrong_usage(self) -> str | None:
         from mien.cli.models import model_names
         from mien.model_files.store import unknown_model
@@ -100,12 +115,13 @@ class Synthesize:
             return f"-n is {self.count}, must be 1 or more"
         if self.seed < 0:
             return f"--seed is {self.seed}, must be 0 or more"
-        if not _SIZES[0] <= self.size <= _SIZES[1]:
+        if self.size is not None and not _SIZES[0] <= self.size <= _SIZES[1]:
             return f"--size is {self.size}, must be {_SIZES[0]} to {_SIZES[1]} pixels"
         if self.jobs is not None and not 1 <= self.jobs <= _MOST_JOBS:
             return f"--jobs is {self.jobs}, must be 1 to {_MOST_JOBS}"
-        if self.model not in model_names():
-            return unknown_model(self.model)
+        model = self._recipe()[1].partition(":")[0]
+        if model not in model_names():
+            return unknown_model(model)
         return None
 
 

@@ -18,6 +18,7 @@ from mien.errors import MissingLibrary, UnreadableInput
 
 if TYPE_CHECKING:
     from mien.training.bootstrap import PhotoCrops
+    from mien.training.config import TrainingConfig
 
 _MOST_ROUNDS = 20
 
@@ -32,6 +33,7 @@ class Train:
       mien train big --backbone resnet50 --precision bf16  any timm backbone
       mien train more --start encoder.onnx                 from the weights of an earlier run
       mien train run --corpus faces/                       on the pictures that `mien synthesize` made
+      mien train thesis --preset thesis --backbone xception  as the thesis did, see docs/thesis.md
       accelerate launch -m mien train run                  on many GPUs or machines
       tensorboard --logdir run                             curves
 
@@ -46,10 +48,15 @@ class Train:
 
     folder: Positional[Annotated[Path, arg(metavar="FOLDER")]]
     """Of the run: new, or of the same settings."""
-    backbone: str = "small"
-    """small, resnet50, xception, inception_v3, or any timm name."""
-    size: Annotated[int, arg(metavar="PX")] = 112
-    """Side of the crops in pixels; of a corpus its own."""
+    preset: Literal["mien", "thesis"] = "mien"
+    """Whose pictures, network, loss and optimiser."""
+    model: Annotated[str | None, arg(metavar="NAME")] = None
+    """Face model; anny if not given, the thesis's bfm2017."""
+    backbone: Annotated[str | None, arg(metavar="NAME")] = None
+    """small, resnet50, xception, inception_v3, or any timm name; small if not given, the thesis's
+    resnet50."""
+    size: Annotated[int | None, arg(metavar="PX")] = None
+    """Side of the crops in pixels; 112 if not given, the thesis's 224; of a corpus its own."""
     pictures: Annotated[int, arg(metavar="N")] = 1_000_000
     """Pictures seen in all."""
     corpus: Annotated[Path | None, arg(metavar="DIR")] = None
@@ -58,8 +65,9 @@ class Train:
     """Run or exported encoder with whose weights to begin; random weights if not given."""
     batch_size: Annotated[int, arg(metavar="N")] = 64
     """Pictures of a step, in each process; a multiple of 64."""
-    learning_rate: float = 2e-3
-    """The highest; it rises over the first fiftieth, then falls as a cosine."""
+    learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
+    """The highest, 0.002 if not given; it rises over the first fiftieth, then falls as a cosine. The thesis's
+    Adadelta has a constant factor, 1."""
     landmarks: bool = True
     """Read the picture only, not the detector's landmarks too."""
     seed: int = 0
@@ -76,35 +84,16 @@ class Train:
     def run(self) -> int:
         """Trains, or goes on."""
         _need_training()
-        import torch
-
-        from mien.synthesis import Recipe
-        from mien.synthesis.corpus import open_corpus
-        from mien.training.config import TrainingConfig
         from mien.training.train import train
 
-        config = TrainingConfig(
-            folder=self.folder,
-            recipe=open_corpus(self.corpus).settings.recipe if self.corpus else Recipe(size=self.size),
-            corpus=self.corpus,
-            backbone=self.backbone,
-            landmarks=self.landmarks,
-            initial=self.start,
-            pictures=self.pictures,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            seed=self.seed,
-            precision=self.precision,
-            on_device=torch.cuda.is_available() and self.corpus is None,
-            workers=self.workers,
-            threads=self.threads,
-        )
+        config = self._config()
         on_photos = None
         if self.photos is not None:
             from mien.morphable import load_model
             from mien.training.bootstrap import judge
 
-            crops, model = _crops([str(self.photos)], config.size), load_model(config.model)
+            crops = _crops([str(self.photos)], config.size, config.recipe.preset)
+            model = load_model(config.model)
             on_photos = lambda network: judge(network, model, crops)  # noqa: E731
         result = train(config, on_photos=on_photos)
         if not result.finished:
@@ -112,6 +101,42 @@ class Train:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in result.validation.items())
         show(f"{result.pictures:,} pictures, {self.folder}/weights.safetensors; validation: {figures}")
         return Status.DONE
+
+    def _config(self) -> TrainingConfig:
+        import torch
+
+        from mien.synthesis import Recipe
+        from mien.synthesis.corpus import open_corpus
+        from mien.thesis.preset import training_config
+        from mien.training.config import TrainingConfig
+
+        recipe = open_corpus(self.corpus).settings.recipe if self.corpus else None
+        chosen = {
+            "size": recipe.size if recipe else self.size,
+            "model": self.model,
+            "backbone": self.backbone,
+            "learning_rate": self.learning_rate,
+        }
+        settings = {name: value for name, value in chosen.items() if value is not None} | {
+            "corpus": self.corpus,
+            "initial": self.start,
+            "pictures": self.pictures,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "precision": self.precision,
+            "workers": self.workers,
+            "threads": self.threads,
+        }
+        if self.preset == "thesis":
+            return training_config(self.folder, **settings)
+        size = settings.pop("size", Recipe.size)
+        return TrainingConfig(
+            folder=self.folder,
+            recipe=recipe or Recipe(size=size),
+            landmarks=self.landmarks,
+            on_device=torch.cuda.is_available() and self.corpus is None,
+            **settings,
+        )
 
 
 @dataclass(frozen=True)
@@ -123,9 +148,9 @@ class Bootstrap:
       mien bootstrap 'portraits/**/*.jpg' --start run -o run-real --rounds 1
 
     In each round the network reads the photographs, random codes are drawn around what it read, and it trains
-    on pictures of these. A fifth of the photographs, chosen by name, is only measured on: the table of what
-    each round gains there is printed and written to bootstrap.json. The same command goes on after an
-    interruption.
+    on pictures of these; a run of the preset thesis goes on as the thesis did (docs/thesis.md). A fifth of
+    the photographs, chosen by name, is only measured on: the table of what each round gains there is printed
+    and written to bootstrap.json. The same command goes on after an interruption.
 
     Needs the extra: pip install 'mien[train]'. Exit status: 0 done; 2 wrong usage; 4 too few photographs have
     a face, or settings or folder cannot be used.
@@ -143,10 +168,11 @@ class Bootstrap:
     """How many."""
     pictures: Annotated[int, arg(metavar="N")] = 200_000
     """Pictures of each round."""
-    learning_rate: float = 5e-4
-    """The highest of each round."""
-    deviation: float = 0.4
-    """How far from what was read codes are drawn, in standard deviations of the model."""
+    learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
+    """The highest of each round; 0.0005 if not given, the thesis's 1."""
+    deviation: Annotated[float | None, arg(metavar="D")] = None
+    """How far from what was read codes are drawn, in standard deviations of the model; 0.4 if not given, the
+    thesis's 0.2."""
 
     def run(self) -> int:
         """Runs the rounds that are not done."""
@@ -161,12 +187,15 @@ class Bootstrap:
         from mien.encoder import PACKAGED
         from mien.evaluation.report import Report
         from mien.synthesis import Recipe
+        from mien.thesis.preset import LEARNING_RATE
         from mien.training.bootstrap import bootstrap
-        from mien.training.config import TrainingConfig, read_config
+        from mien.training.config import TrainingConfig, preset_of, read_config
         from mien.training.losses import LossWeights
 
         start = self.start or assets.path(PACKAGED)
         before = read_config(start)
+        preset = preset_of(before)
+        learning_rate = LEARNING_RATE if preset == "thesis" else 5e-4
         config = TrainingConfig(
             folder=self.out,
             recipe=Recipe(**before["recipe"]),
@@ -175,11 +204,13 @@ class Bootstrap:
             model=before["model"],
             pictures=self.pictures,
             batch_size=before["batch_size"],
-            learning_rate=self.learning_rate,
+            optimiser=before.get("optimiser", "adamw"),
+            learning_rate=learning_rate if self.learning_rate is None else self.learning_rate,
+            weight_decay=before["weight_decay"],
             precision=before["precision"],
             loss=LossWeights(**before["loss"]),
         )
-        crops = _crops(self.inputs, config.size)
+        crops = _crops(self.inputs, config.size, preset)
         stages = bootstrap(config, start, crops, rounds=self.rounds, deviation=self.deviation)
         held = int(crops.held_out.sum())
         report = Report(
@@ -221,12 +252,12 @@ class ExportEncoder:
     def run(self) -> int:
         """Exports and checks."""
         _need_training()
-        from mien.training.config import read_config
+        from mien.training.config import preset_of, read_config
         from mien.training.export import export_encoder
 
         config = read_config(self.run_folder)
         if self.photos is not None:
-            crops = _crops([str(self.photos)], config["recipe"]["size"])
+            crops = _crops([str(self.photos)], config["recipe"]["size"], preset_of(config))
             images, landmarks_px = crops.images, crops.landmarks_px
         else:
             from mien.morphable import load_model
@@ -249,7 +280,8 @@ def _need_training() -> None:
         raise MissingLibrary(f"{', '.join(missing)}: needed for training; pip install 'mien[train]'")
 
 
-def _crops(inputs: Sequence[str], size: int) -> PhotoCrops:
+def _crops(inputs: Sequence[str], size: int, preset: str) -> PhotoCrops:
+    """The faces of photographs as networks of that preset see them."""
     from mien.training.bootstrap import crop_faces
 
     def say(line: str) -> None:
@@ -261,7 +293,7 @@ def _crops(inputs: Sequence[str], size: int) -> PhotoCrops:
             say(str(item))
         else:
             photos.append(item)
-    return crop_faces(photos, size, _track, say)
+    return crop_faces(photos, size, _track, say, preset)
 
 
 def _track(photos: Sequence[Path]) -> Iterable[Path]:

@@ -7,6 +7,7 @@ however many processes make it, and a training run finds its place again by one 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -27,10 +28,12 @@ class Recipe:
         size: side of a picture in pixels.
         world: whether the world around the code is drawn: background, hair, hands, glasses, camera faults.
             Without it pictures are what the code alone says, on black.
+        preset: whose codes and crops: mien's, or those of the thesis (docs/thesis.md).
     """
 
     size: int = 112
     world: bool = True
+    preset: Literal["mien", "thesis"] = "mien"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +60,14 @@ def generate(model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pi
         seed: of the corpus.
         block: number of the block.
     """
+    rng = np.random.default_rng([seed, block])
+    if recipe.preset == "thesis":
+        from mien.thesis.pictures import draw
+        from mien.thesis.vectors import random_codes as thesis_codes
+
+        return draw(model, thesis_codes(model, rng, BLOCK, recipe.size), recipe.size)
     from mien.synthesis.codes import random_codes
 
-    rng = np.random.default_rng([seed, block])
     return picture(model, recipe, random_codes(model, rng, BLOCK), rng)
 
 
@@ -68,7 +76,7 @@ def picture(model: MorphableModel, recipe: Recipe, codes: FaceCode, rng: np.rand
 
     Args:
         model: of the codes.
-        recipe: what the pictures are made of.
+        recipe: what the pictures are made of, of mien's preset.
         codes: (N) float64; position in the picture and focal length are chosen anew, as a detector's crop
             would have them, distance and rotation are kept.
         rng: source of chance.

@@ -8,7 +8,8 @@ CVPR 2018, section 6.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,14 +25,18 @@ from mien.files import write_whole
 from mien.image import load_image, to_uint8
 from mien.landmarks import LandmarkPoints
 from mien.morphable import MorphableModel, load_model
-from mien.synthesis import BLOCK, Pictures, generate, picture
+from mien.synthesis import BLOCK, Pictures, Recipe, generate, picture
 from mien.training.config import TrainingConfig
 from mien.training.crop_code import landmarks_in_crop
 from mien.training.network import EncoderNetwork
+from mien.training.stream import Generator
 from mien.training.train import train
 
 HELD_OUT = 5
 """One photograph of so many is measured on and never learned from."""
+
+DEVIATION = 0.4
+"""How far from what was read codes are drawn, in standard deviations of the model."""
 
 FRESH = 0.4
 """Share of blocks that are random as before, so that what the photographs lack is not forgotten."""
@@ -68,6 +73,7 @@ def crop_faces(
     size: int,
     progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
     say: Callable[[str], None] = print,
+    preset: str = "mien",
 ) -> PhotoCrops:
     """The largest face of each photograph; photographs without one, or unreadable, are left out and named.
 
@@ -76,31 +82,49 @@ def crop_faces(
         size: side of the crops in pixels.
         progress: wraps the files, as `rich.progress.track` does.
         say: takes a line about each photograph left out.
+        preset: whose crops, as in `mien.synthesis.Recipe`.
 
     Raises:
         BadTraining: fewer than 20 photographs have a face.
+        MissingLibrary: the preset's detectors are not installed.
     """
-    from mien.detect import Detector
+    from mien.thesis.preset import hull_crops
 
+    open_crops = hull_crops if preset == "thesis" else _aligned_crops
     names, images, landmarks = [], [], []
-    with Detector() as detector:
+    with open_crops(size) as crop:
         for path in progress(photos):
             try:
-                image = load_image(path)
-                faces = detector.detect(image, max_faces=1)
+                made = crop(load_image(path))
             except MienError as error:
                 say(str(error))
                 continue
-            if not faces:
+            if made is None:
                 say(f"{path}: no face found; left out")
                 continue
-            alignment = align(faces[0].landmarks_px, size)
             names.append(path.name)
-            images.append(alignment.warp(to_uint8(image)))
-            landmarks.append(alignment.to_crop(faces[0].landmarks_px[:, :2]))
+            images.append(made[0])
+            landmarks.append(made[1])
     if len(names) < 20:
         raise BadTraining(f"{len(names)} of {len(photos)} photographs have a face; give at least 20 that do")
     return PhotoCrops(tuple(names), np.stack(images), np.stack(landmarks).astype(np.float32))
+
+
+@contextmanager
+def _aligned_crops(size: int) -> Iterator[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray] | None]]:
+    """What makes of an (H, W, 3) sRGB picture in [0, 1] the crop of its largest face, and its landmarks."""
+    from mien.detect import Detector
+
+    with Detector() as detector:
+
+        def crop(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+            faces = detector.detect(image, max_faces=1)
+            if not faces:
+                return None
+            alignment = align(faces[0].landmarks_px, size)
+            return alignment.warp(to_uint8(image)), alignment.to_crop(faces[0].landmarks_px[:, :2])
+
+        yield crop
 
 
 @torch.no_grad()
@@ -149,7 +173,7 @@ class Resampled:
         rng = np.random.default_rng([seed, block, 1])
         if rng.random() < FRESH:
             return generate(model, recipe, seed, block)
-        read = _read_codes(self.codes)
+        read = read_codes(self.codes)
         vectors = read[rng.integers(len(read), size=BLOCK)].astype(np.float64)
         return picture(model, recipe, self._around(model, vectors, rng), rng)
 
@@ -179,7 +203,8 @@ class Resampled:
 
 
 @lru_cache(maxsize=2)
-def _read_codes(path: Path) -> np.ndarray:
+def read_codes(path: Path) -> np.ndarray:
+    """(N, layout.size) float32 vectors of a round's photographs, kept for the life of the process."""
     return np.load(path)
 
 
@@ -189,7 +214,7 @@ def bootstrap(
     crops: PhotoCrops,
     *,
     rounds: int = 3,
-    deviation: float = 0.4,
+    deviation: float | None = None,
 ) -> list[dict[str, float]]:
     """Runs the rounds, each in its own folder below `config.folder`; finished rounds are left as they are.
 
@@ -198,7 +223,8 @@ def bootstrap(
         start: folder of the training run, or exported encoder, to begin with.
         crops: of photographs; those held out are only measured on.
         rounds: how many.
-        deviation: as in `Resampled`.
+        deviation: as in `Resampled`, or in the preset's own way of drawing; `DEVIATION`, or the preset's, if
+            None.
 
     Returns:
         What `judge` says on the photographs held out, before the first round and after each.
@@ -214,14 +240,33 @@ def bootstrap(
         codes = folder / "codes.npy"
         if not codes.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            write_whole(codes, _npy(read_crops(network, learned, model.id).to_vector()))
+            write_whole(codes, _npy(_read(config.recipe, network, model, learned).to_vector()))
         run = replace(config, folder=folder, initial=before, seed=config.seed + number)
-        result = train(run, generate=Resampled(codes.resolve(), deviation))
+        result = train(run, generate=_drawn(config.recipe, codes.resolve(), deviation))
         if not result.finished:
             raise BadTraining(f"{folder}: stopped; the same command goes on from there")
         network, before = result.network, folder
         stages.append(judge(network, model, held))
     return stages
+
+
+def _read(recipe: Recipe, network: EncoderNetwork, model: MorphableModel, crops: PhotoCrops) -> FaceCode:
+    """What the network reads, as the preset of the recipe corrects it."""
+    codes = read_crops(network, crops, model.id)
+    if recipe.preset == "thesis":
+        from mien.thesis.bootstrap import with_seen_colours
+
+        return with_seen_colours(model, codes, crops.images)
+    return codes
+
+
+def _drawn(recipe: Recipe, codes: Path, deviation: float | None) -> Generator:
+    """Pictures around codes, as the preset of the recipe draws them."""
+    if recipe.preset == "thesis":
+        from mien.thesis import bootstrap as thesis
+
+        return thesis.Variants(codes, thesis.DEVIATION if deviation is None else deviation)
+    return Resampled(codes, DEVIATION if deviation is None else deviation)
 
 
 def _npy(array: np.ndarray) -> bytes:

@@ -21,6 +21,9 @@ PRESETS: dict[str, str] = {
 }
 """Backbone of each preset, timm's names. `legacy_xception` is Chollet's of 2017, ported from Keras."""
 
+_BEFORE = {"optimiser": "adamw"}
+"""What runs had before they could choose: left out where runs are compared, so that they can go on."""
+
 _HOW_ONLY = {"folder", "workers", "threads", "checkpoint_minutes", "validation_minutes"}
 
 
@@ -39,8 +42,10 @@ class TrainingConfig:
             weights if None.
         pictures: how many are seen in all, over all processes.
         batch_size: pictures of one step of one process; a multiple of the generator's block.
-        learning_rate: highest one, of AdamW.
-        warmup: share of the pictures over which the learning rate rises; then it falls as a cosine.
+        optimiser: "adamw", or "adadelta" (Zeiler, "ADADELTA: an adaptive learning rate method", 2012; with a
+            decay of 0.95, as Keras has it).
+        learning_rate: highest one of AdamW; Adadelta's constant factor, 1 in its paper.
+        warmup: share of the pictures over which AdamW's learning rate rises; then it falls as a cosine.
         weight_decay: of weights, not of biases and norms.
         average: decay of the running average of the weights, which is what is exported.
         clip: largest norm of the gradient.
@@ -64,6 +69,7 @@ class TrainingConfig:
     initial: Path | None = None
     pictures: int = 1_000_000
     batch_size: int = 64
+    optimiser: Literal["adamw", "adadelta"] = "adamw"
     learning_rate: float = 2e-3
     warmup: float = 0.02
     weight_decay: float = 0.02
@@ -88,6 +94,10 @@ class TrainingConfig:
             raise BadTraining(f"the recipe's size is {self.size} px; give 32 to 1024")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise BadTraining(f"learning_rate is {self.learning_rate}; give a positive number")
+        if self.optimiser not in ("adamw", "adadelta"):
+            raise BadTraining(f"optimiser is {self.optimiser!r}; give 'adamw' or 'adadelta'")
+        if self.recipe.preset != "mien" and self.on_device:
+            raise BadTraining(f"pictures of the preset {self.recipe.preset} are made by processors only")
         if self.precision not in ("no", "bf16"):
             raise BadTraining(f"precision is {self.precision!r}; give 'no' or 'bf16'")
         if self.on_device and self.corpus is not None:
@@ -106,7 +116,7 @@ class TrainingConfig:
     @property
     def what(self) -> dict[str, Any]:
         """The part that decides the weights, as JSON has it: two runs of the same `what` are the same run."""
-        return {name: value for name, value in self.as_json().items() if name not in _HOW_ONLY}
+        return _what(self.as_json())
 
     def as_json(self) -> dict[str, Any]:
         """All of it as JSON has it."""
@@ -126,14 +136,29 @@ class TrainingConfig:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "config.json"
         if path.exists():
-            other = read_config(self.folder)
-            differing = [name for name, value in self.what.items() if other.get(name) != value]
+            other, ours = _what(read_config(self.folder)), self.what
+            differing = [name for name in {**ours, **other} if other.get(name) != ours.get(name)]
             if differing:
                 listing = ", ".join(
-                    f"{name} {other.get(name)!r}, not {self.what[name]!r}" for name in differing
+                    f"{name} {other.get(name)!r}, not {ours.get(name)!r}" for name in differing
                 )
                 raise BadTraining(f"{path}: another run ({listing}); choose another folder, or its settings")
         write_whole(path, json.dumps(self.as_json(), indent=2).encode())
+
+
+def preset_of(settings: dict[str, Any]) -> str:
+    """Preset of the recipe of a run, from its settings as `read_config` gives them."""
+    return settings["recipe"].get("preset", "mien")
+
+
+def _what(settings: dict[str, Any]) -> dict[str, Any]:
+    kept = {
+        name: value
+        for name, value in settings.items()
+        if name not in _HOW_ONLY and (name, value) not in _BEFORE.items()
+    }
+    recipe = settings.get("recipe", {}).items()
+    return kept | {"recipe": {name: value for name, value in recipe if (name, value) != ("preset", "mien")}}
 
 
 def read_config(source: Path) -> dict[str, Any]:

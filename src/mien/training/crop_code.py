@@ -13,9 +13,9 @@ from mien.camera import rotation_matrix, rotation_vector
 from mien.facecode import FaceCode
 
 _FLIP = (1.0, -1.0, -1.0)
-_SPAN_MM = 100.0
+SPAN_MM = 100.0
 MEAN_SCALE = 0.5
-"""Size of 100 mm at the face in an ordinary crop, in sides of the crop."""
+"""Size of `SPAN_MM` at the face in an ordinary crop, in sides of the crop."""
 MEAN_DISTANCE_MM = 900.0
 
 
@@ -47,12 +47,12 @@ class CropCode(NamedTuple):
     @property
     def focal(self) -> Tensor:
         """(N,) focal length in sides of the crop."""
-        return MEAN_SCALE * MEAN_DISTANCE_MM / _SPAN_MM * torch.exp(self.log_scale + self.log_distance)
+        return MEAN_SCALE * MEAN_DISTANCE_MM / SPAN_MM * torch.exp(self.log_scale + self.log_distance)
 
     @property
     def translation(self) -> Tensor:
         """(N, 3) mm, camera frame: the position of the model's origin."""
-        across = self.position * (0.5 * _SPAN_MM / MEAN_SCALE * torch.exp(-self.log_scale))[:, None]
+        across = self.position * (0.5 * SPAN_MM / MEAN_SCALE * torch.exp(-self.log_scale))[:, None]
         return torch.cat([across, MEAN_DISTANCE_MM * torch.exp(self.log_distance)[:, None]], dim=1)
 
     @classmethod
@@ -72,7 +72,7 @@ class CropCode(NamedTuple):
             code.albedo,
             rotation_matrix(xp.asarray(code.rotation, dtype=xp.float64)),
             2 * (focal / depth)[:, None] * code.translation[:, :2],
-            xp.log(focal / depth * (_SPAN_MM / MEAN_SCALE)),
+            xp.log(focal / depth * (SPAN_MM / MEAN_SCALE)),
             xp.log(depth / MEAN_DISTANCE_MM),
             code.illumination,
         )

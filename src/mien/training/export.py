@@ -20,9 +20,9 @@ from mien.errors import BadTraining
 from mien.files import write_whole
 from mien.morphable import MorphableModel, load_model
 from mien.training.checkpoint import HALF, WEIGHTS, load_weights
-from mien.training.config import PRESETS, read_config
+from mien.training.config import PRESETS, preset_of, read_config
 from mien.training.crop_code import landmarks_in_crop
-from mien.training.network import EncoderNetwork
+from mien.training.network import EncoderNetwork, create_network
 
 OUTPUTS = ("identity", "expression", "albedo", "rotation", "translation", "illumination", "focal")
 """The outputs: (N, K), (N, E), (N, A), (N, 3, 3), (N, 3) mm, (N, 9, 3), (N,) in sides of the crop."""
@@ -60,7 +60,7 @@ def load_trained(
     config = read_config(source)
     model = (load or partial(load_model, config["model"]))()
     backbone = PRESETS.get(config["backbone"], config["backbone"])
-    network = EncoderNetwork(model, backbone, config["landmarks"])
+    network = create_network(model, preset_of(config), backbone, config["landmarks"])
     load_weights(network, Path(source))
     return network.eval(), config
 

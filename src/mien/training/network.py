@@ -14,7 +14,7 @@ from mien.morphable import MorphableModel
 from mien.training.backbone import NORM_EPSILON, create_backbone
 from mien.training.crop_code import CropCode, rotation_from_6d
 
-_PIXEL_MEAN, _PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _HIDDEN = 512
 _REST = 0.05  # coefficient of an expression that the network starts from
 _DIRECTIONS = 128  # of landmarks that are looked at
@@ -57,8 +57,8 @@ class EncoderNetwork(nn.Module):
         self.register_buffer("expression_range", torch.tensor(high - low if self.bounded else 1.0))
         light = uniform_light(0.55) + directional_light((0.0, 0.4, 1.0), 0.35)
         self.register_buffer("mean_light", torch.from_numpy(light))
-        self.register_buffer("pixel_mean", torch.tensor(_PIXEL_MEAN)[:, None, None])
-        self.register_buffer("pixel_std", torch.tensor(_PIXEL_STD)[:, None, None])
+        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN)[:, None, None])
+        self.register_buffer("pixel_std", torch.tensor(PIXEL_STD)[:, None, None])
         self._start_at_rest()
 
     def _start_at_rest(self) -> None:
@@ -98,6 +98,25 @@ class EncoderNetwork(nn.Module):
             log_distance=0.3 * distance[:, 0],
             illumination=self.mean_light + 0.2 * light.reshape(-1, 9, 3),
         )
+
+
+def create_network(model: MorphableModel, preset: str, backbone: str, landmarks: bool) -> nn.Module:
+    """The network of a run: `EncoderNetwork`, or that of the recipe's preset.
+
+    Args:
+        model: NumPy.
+        preset: as in `mien.synthesis.Recipe`.
+        backbone: any timm name.
+        landmarks: as in `EncoderNetwork`.
+
+    Raises:
+        BadTraining: timm has no such backbone, or the model is not one for the preset.
+    """
+    if preset == "thesis":
+        from mien.thesis.network import ThesisNetwork
+
+        return ThesisNetwork(model, backbone)
+    return EncoderNetwork(model, backbone, landmarks)
 
 
 class LandmarkBranch(nn.Module):

@@ -30,7 +30,7 @@ from mien.training.checkpoint import RunningAverage, load_checkpoint, load_weigh
 from mien.training.config import TrainingConfig
 from mien.training.device_stream import DeviceStream
 from mien.training.losses import Losses
-from mien.training.network import EncoderNetwork
+from mien.training.network import EncoderNetwork, create_network
 from mien.training.progress import Progress
 from mien.training.stream import BlockDataset, Generator, pictures_per_block
 
@@ -86,7 +86,7 @@ def train(
     load = load or partial(load_model, config.model)
     model = load()
     torch.manual_seed(config.seed)
-    network = EncoderNetwork(model, config.timm_name, config.landmarks)
+    network = create_network(model, config.recipe.preset, config.timm_name, config.landmarks)
     if config.initial is not None:
         load_weights(network, config.initial)
     network.to(memory_format=torch.channels_last)
@@ -150,7 +150,7 @@ def train(
     with shown as progress, stop:
         for batch in batches:
             for group in optimiser.param_groups:
-                group["lr"] = config.learning_rate * _schedule(position / total, config.warmup)
+                group["lr"] = _rate(config, position / total)
             # chance inside a backbone (dropout) is a function of the place, too
             torch.manual_seed(hash((config.seed, position, accelerator.process_index)))
             batch = batch.to(accelerator.device)
@@ -244,6 +244,13 @@ def _agree(accelerator: Accelerator, bad: Tensor, stop: bool) -> tuple[bool, boo
     return any_bad > 0, any_stop > 0
 
 
+def _rate(config: TrainingConfig, done: float) -> float:
+    """Learning rate where a share of the pictures is done; Adadelta finds its own, so its factor stays."""
+    if config.optimiser == "adadelta":
+        return config.learning_rate
+    return config.learning_rate * _schedule(done, config.warmup)
+
+
 def _schedule(done: float, warmup: float) -> float:
     """Share of the learning rate: a ramp, then a cosine down to a hundredth (Loshchilov and Hutter 2017)."""
     if done < warmup:
@@ -251,11 +258,13 @@ def _schedule(done: float, warmup: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
 
-def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019) whose decay leaves biases and norms alone."""
+def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019) or Adadelta (Zeiler 2012); biases and norms do not decay."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     kept = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": kept, "weight_decay": 0.0}]
+    if config.optimiser == "adadelta":
+        return torch.optim.Adadelta(groups, config.learning_rate, rho=0.95, eps=1e-7, foreach=True)
     return torch.optim.AdamW(groups, lr=config.learning_rate, foreach=True)
 
 
