@@ -1,11 +1,13 @@
 """Measures how reconstruction reads expressions: render, detect, reconstruct, compare.
 
     python tools/measure_readings.py
+    python tools/measure_readings.py --way encoder --out encoder.safetensors    # of the network alone
 
 Random heads are drawn twice, at rest and with a random emotion, seen from the front as portraits are: half of
 them grey, half of them small and enlarged again, all with the grain and the compression of photographs. What
 was shown and what was read goes to a packaged file; `mien train-expression` learns from it how codes err.
-Run again after the encoder or the fit has changed. Takes about three minutes on two cores.
+Prints how what is read goes with what is shown. Run again after the encoder or the fit has changed. Takes
+about three minutes on two cores.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +34,7 @@ from face_model.asset_file import record_asset  # noqa: E402
 from face_model.landmark_noise import random_scene  # noqa: E402
 from mien.detect import detect_faces  # noqa: E402
 from mien.encoder import packaged_encoder  # noqa: E402
-from mien.evaluation.ways import Estimate, estimate_by  # noqa: E402
+from mien.evaluation.ways import Estimate, Way, estimate_by  # noqa: E402
 from mien.expressions.recognition import mirrored  # noqa: E402
 from mien.facecode import FaceCode  # noqa: E402
 from mien.files import write_whole  # noqa: E402
@@ -47,6 +49,7 @@ SIZE_PX, FACE_SHARE = 240, 0.8
 
 SMALLEST_FACE_PX = 45
 
+PACKAGED = ROOT / "src" / "mien" / "assets" / "anny.readings.safetensors"
 BATCH = 16
 CALM_SMILE, CALM_JAW = 0.25, 0.1
 """Readings of photographs below these are taken for faces nearly at rest."""
@@ -60,13 +63,15 @@ class Options:
         photos: photographs of which the mean face at rest is learned; their labels are not known.
         heads: how many random heads.
         jobs: processes.
-        out: file to write.
+        way: how faces are read, one of `mien.evaluation.ways.WAYS`.
+        out: file to write; only the packaged one is listed among the assets.
     """
 
     photos: Path = ROOT.parent / "shared" / "data" / "photos_open"
     heads: int = 1600
     jobs: int = 2
-    out: Path = ROOT / "src" / "mien" / "assets" / "anny.readings.safetensors"
+    way: Way = "encoder+fit"
+    out: Path = PACKAGED
 
 
 def photographed(picture: np.ndarray, rng: np.random.Generator, face_px: float) -> np.ndarray:
@@ -83,8 +88,8 @@ def photographed(picture: np.ndarray, rng: np.random.Generator, face_px: float) 
     return cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_COLOR).astype(np.float32) / 255
 
 
-def read_heads(batch: int) -> list[np.ndarray]:
-    """(3, 52) for each head whose face was found: shown, read, and read at rest."""
+def read_heads(way: Way, batch: int) -> list[np.ndarray]:
+    """(3, 52) for each head whose face was found: shown, read that way, and read at rest."""
     model, rng = mien.load_model(), np.random.default_rng([7, batch])
     emotions = random_emotions(rng, BATCH).expression
     resting = random_expressions(rng, BATCH, kind="neutral").astype(np.float64) * 0.5
@@ -93,13 +98,15 @@ def read_heads(batch: int) -> list[np.ndarray]:
         scene, background = random_scene(model, rng)
         scene = scene.with_(rotation=0.5 * scene.rotation)
         skin = int(rng.integers(1 << 30))
-        readings = [_read(scene.with_(expression=what), background, skin, rng) for what in (shown, rest)]
+        readings = [_read(way, scene.with_(expression=e), background, skin, rng) for e in (shown, rest)]
         if all(reading is not None for reading in readings):
             rows.append(np.stack([shown, *readings]))
     return rows
 
 
-def _read(code: FaceCode, background: np.ndarray, skin: int, rng: np.random.Generator) -> np.ndarray | None:
+def _read(
+    way: Way, code: FaceCode, background: np.ndarray, skin: int, rng: np.random.Generator
+) -> np.ndarray | None:
     """(52,) what is read in a picture of a code; the same skin creases alike."""
     model = mien.load_model()
     depths = random_depths(np.random.default_rng(skin), code.expression[None])[0]
@@ -112,28 +119,28 @@ def _read(code: FaceCode, background: np.ndarray, skin: int, rng: np.random.Gene
         albedo=creased(model, base_only(model).albedo(code.albedo), depths),
         background=background,
     )
-    return read(photographed(drawn.image.astype(np.float32), rng, FACE_SHARE * SIZE_PX))
+    return read(way, photographed(drawn.image.astype(np.float32), rng, FACE_SHARE * SIZE_PX))
 
 
-def read_photo(path: Path) -> np.ndarray | None:
+def read_photo(way: Way, path: Path) -> np.ndarray | None:
     """(52,) what is read in a photograph, as poor as the renders are, if it has a face."""
     image = mien.load_image(path)
     faces = detect_faces(image, max_faces=1)
     if not faces:
         return None
     x0, _, x1, _ = faces[0].box_px
-    return read(photographed(image, np.random.default_rng(list(path.name.encode())), x1 - x0))
+    return read(way, photographed(image, np.random.default_rng(list(path.name.encode())), x1 - x0))
 
 
-def read(image: np.ndarray) -> np.ndarray | None:
+def read(way: Way, image: np.ndarray) -> np.ndarray | None:
     """(52,) what reconstruction reads in a picture (H, W, 3), without the recogniser that is to be made."""
     faces = detect_faces(image, max_faces=1)
-    return _estimate()(image, faces[0].landmarks_px).expression if faces else None
+    return _estimate(way)(image, faces[0].landmarks_px).expression if faces else None
 
 
 @cache
-def _estimate() -> Estimate:
-    return estimate_by("encoder+fit", Fitter.of(mien.load_model()), packaged_encoder())
+def _estimate(way: Way) -> Estimate:
+    return estimate_by(way, Fitter.of(mien.load_model()), packaged_encoder())
 
 
 def people_at_rest(readings: Iterable[np.ndarray], names: tuple[str, ...]) -> np.ndarray:
@@ -145,17 +152,33 @@ def people_at_rest(readings: Iterable[np.ndarray], names: tuple[str, ...]) -> np
     return np.concatenate([readings[calm], readings[calm][:, mirrored(len(names))]])
 
 
+def print_agreement(shown: np.ndarray, read: np.ndarray) -> None:
+    """Pearson's correlation and the slope of what is read over what is shown, sides averaged."""
+    names = mien.load_model().expression_names
+    for stem in dict.fromkeys(name.removesuffix("Left").removesuffix("Right") for name in names):
+        sides = [i for i, name in enumerate(names) if name.removesuffix("Left").removesuffix("Right") == stem]
+        x, y = shown[:, sides].mean(1), read[:, sides].mean(1)
+        if x.std() > 0.02:
+            print(f"{stem:18s} r {np.corrcoef(x, y)[0, 1]:5.2f}   slope {np.polyfit(x, y, 1)[0]:5.2f}")
+
+
 def main(options: Options) -> None:
     """Measures and writes."""
     photos = sorted(options.photos.rglob("*.jpg"))
     with ProcessPoolExecutor(options.jobs) as pool:
         batches = range(-(-options.heads // BATCH))
-        found = list(track(pool.map(read_heads, batches), "heads", total=len(batches)))
-        people = list(track(pool.map(read_photo, photos, chunksize=8), "photographs", total=len(photos)))
+        heads = pool.map(partial(read_heads, options.way), batches)
+        found = list(track(heads, "heads", total=len(batches)))
+        people = pool.map(partial(read_photo, options.way), photos, chunksize=8)
+        people = list(track(people, "photographs", total=len(photos)))
     shown, read, at_rest = np.stack([row for rows in found for row in rows], axis=1)
     people = people_at_rest((one for one in people if one is not None), mien.load_model().expression_names)
     arrays = {"shown": shown, "read": read, "read_at_rest": at_rest, "people_at_rest": people}
     write_whole(options.out, save({name: array.astype(np.float16) for name, array in arrays.items()}))
+    print_agreement(shown, read)
+    print(f"{shown.shape[0]} heads; {options.out}")
+    if options.out != PACKAGED:
+        return
     record_asset(
         options.out,
         licence="CC0-1.0",
@@ -164,7 +187,6 @@ def main(options: Options) -> None:
         "in the public domain and under CC0.",
         command="python tools/measure_readings.py",
     )
-    print(f"{shown.shape[0]} heads; {options.out}")
 
 
 if __name__ == "__main__":
