@@ -53,19 +53,33 @@ def test_who_is_held_out_depends_on_the_name_alone():
     assert 0.17 < held.mean() < 0.23
 
 
+def drawn(model, codes, deviation, block):
+    return Resampled(codes, deviation)(model, Recipe(size=SIZE, world=False), 0, block)
+
+
 def test_codes_are_drawn_around_those_read(model, tmp_path):
-    read = generate(model, Recipe(size=SIZE, world=False), 5, 0).codes.to_vector()[:1]
-    np.save(tmp_path / "codes.npy", read)
-    near, far = (Resampled(tmp_path / "codes.npy", deviation) for deviation in (1e-6, 0.5))
-    recipe = Recipe(size=SIZE, world=False)
-    drawn = [near(model, recipe, 0, block).codes for block in range(12)]
-    same = [np.allclose(code.identity, read[0, :100], atol=1e-3) for code in drawn]
+    codes = tmp_path / "codes.npy"
+    read = generate(model, Recipe(size=SIZE, world=False), 5, 0).codes
+    read = read.with_(identity=np.sign(read.identity), albedo=np.sign(read.albedo))
+    # people and their opposites: a variance of 1 wherever it is measured
+    everybody = [read, read.with_(identity=-read.identity, albedo=-read.albedo)]
+    np.save(codes, np.concatenate([code.to_vector() for code in everybody]))
+    blocks = [drawn(model, codes, 1e-6, block).codes.identity for block in range(12)]
+    same = [np.allclose(np.abs(identity), 1, atol=1e-3) for identity in blocks]
     assert 0 < np.mean(same) < 1, f"a share of {FRESH} is drawn afresh"
-    block = same.index(True)
-    spread = far(model, recipe, 0, block).codes.identity - read[0, :100]
-    assert abs(spread.std() - 0.5) < 0.05
-    again = far(model, recipe, 0, block)
-    assert (again.images == far(model, recipe, 0, block).images).all()
+    far = drawn(model, codes, 0.5, same.index(True))
+    assert abs((far.codes.identity - blocks[same.index(True)]).std() - 0.5) < 0.05
+    assert (far.images == drawn(model, codes, 0.5, same.index(True)).images).all()
+
+
+def test_people_are_drawn_as_varied_as_they_are_where_they_are_read_alike(model, tmp_path):
+    codes = tmp_path / "codes.npy"
+    read = generate(model, Recipe(size=SIZE, world=False), 5, 0).codes
+    np.save(codes, read.with_(identity=0.3 * read.identity, albedo=0 * read.albedo).to_vector())
+    made = [drawn(model, codes, 0.1, block).codes for block in range(12)]
+    for part in ("identity", "albedo"):
+        spread = np.concatenate([getattr(code, part) for code in made]).std(0)
+        assert abs(spread.mean() - 1) < 0.05 and spread.min() > 0.8
 
 
 def test_rounds_learn_and_are_not_run_twice(model, crops, start, tmp_path):

@@ -171,7 +171,7 @@ class Bootstrap:
     learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
     """The highest of each round; 0.0005 if not given, the thesis's 1."""
     deviation: Annotated[float | None, arg(metavar="D")] = None
-    """How far from what was read codes are drawn, in standard deviations of the model; 0.4 if not given, the
+    """How far from what was read codes are drawn at least, in deviations of the model; 0.4 if not given, the
     thesis's 0.2."""
 
     def run(self) -> int:

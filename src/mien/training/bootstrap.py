@@ -159,10 +159,13 @@ def judge(network: EncoderNetwork, model: MorphableModel, crops: PhotoCrops) -> 
 class Resampled:
     """A generator of pictures whose codes lie around those read from photographs. Pickles small.
 
+    A network reads the mean of what a photograph may show, so what it reads varies less than people do. As
+    much is added to identity and albedo as makes them vary like the model's.
+
     Attributes:
         codes: npy file of (N, layout.size) float32 vectors, in the crops' cameras.
-        deviation: of what is added to identity and albedo, in standard deviations of the model; other parts
-            move in proportion.
+        deviation: the least that is added, in standard deviations of the model; other parts move in
+            proportion to it.
     """
 
     codes: Path
@@ -173,15 +176,18 @@ class Resampled:
         rng = np.random.default_rng([seed, block, 1])
         if rng.random() < FRESH:
             return generate(model, recipe, seed, block)
-        read = read_codes(self.codes)
-        vectors = read[rng.integers(len(read), size=BLOCK)].astype(np.float64)
-        return picture(model, recipe, self._around(model, vectors, rng), rng)
+        read = FaceCode.from_vector(read_codes(self.codes).astype(np.float64), model.layout, model.id)
+        return picture(model, recipe, self._around(model, read, rng), rng)
 
-    def _around(self, model: MorphableModel, vectors: np.ndarray, rng: np.random.Generator) -> FaceCode:
-        code = FaceCode.from_vector(vectors, model.layout, model.id)
+    def _around(self, model: MorphableModel, read: FaceCode, rng: np.random.Generator) -> FaceCode:
+        code = read[rng.integers(len(read.identity), size=BLOCK)]
 
         def near(part: np.ndarray, deviation: float) -> np.ndarray:
             return part + rng.normal(size=part.shape) * deviation * self.deviation
+
+        def like_people(name: str) -> np.ndarray:
+            lacking = np.sqrt(np.maximum(1 - getattr(read, name).var(0), self.deviation**2))
+            return getattr(code, name) + rng.normal(size=getattr(code, name).shape) * lacking
 
         expression = code.expression * np.exp(rng.normal(size=code.expression.shape) * self.deviation)
         if model.expression_names == ARKIT_NAMES:
@@ -192,9 +198,9 @@ class Resampled:
         distance = np.exp(rng.normal(size=(BLOCK, 1)) * self.deviation)
         light = near(code.illumination, 0.3)
         return code.with_(
-            identity=near(code.identity, 1.0),
+            identity=like_people("identity"),
             expression=np.clip(expression, *model.expression_bounds),
-            albedo=near(code.albedo, 1.0),
+            albedo=like_people("albedo"),
             rotation=near(code.rotation, 0.3),
             translation=code.translation * distance,
             illumination=light * np.exp(rng.normal(size=(BLOCK, 1, 1)) * 0.5 * self.deviation),
