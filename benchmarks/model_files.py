@@ -2,9 +2,9 @@
 
     python benchmarks/model_files.py
 
-Writes a file in the published layout with 53,149 vertices, 199 shape, 100 expression and 199 colour components
-(of the default model's face, refined, and smooth random fields), adds it, and times codes of full length drawn at
-224 by 224 pixels on one thread. Each step is a process of its own, whose peak memory is told.
+Writes a file in the published layout with 53,149 vertices, 199 shape, 100 expression and 199 colour
+components (of the default model's face, refined, and smooth random fields), adds it, and times codes of full
+length drawn at 224 by 224 pixels on one thread. Each step is a process of its own, whose peak memory is told.
 """
 
 from __future__ import annotations

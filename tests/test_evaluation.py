@@ -1,6 +1,7 @@
 """The measures themselves: each against a known answer or an independent implementation."""
 
 import json
+import tarfile
 
 import numpy as np
 import pytest
@@ -25,7 +26,9 @@ from mien.evaluation.photos import landmark_error, photometric_error
 from mien.evaluation.report import Report
 from mien.facecode import ARKIT_NAMES
 from mien.landmarks import LandmarkPoints, place_landmarks
+from mien.model_files.ict import read_ict
 from mien.render import render
+from published_files import write_ict
 from tiny_face import tiny_code, tiny_face
 
 UNMOVED = Similarity(1.0, np.eye(3), np.zeros(3))
@@ -249,24 +252,25 @@ def test_halving_edges_keeps_the_surface():
     assert refined.area == pytest.approx(sphere.area) and refined.volume == pytest.approx(sphere.volume)
 
 
-def test_ict_s_names_become_arkit_s():
-    half = {
-        f"{n}_{side}": np.full((2, 3), i + 1.0)
-        for n in ("eyeBlink", "cheekPuff")
-        for i, side in enumerate("LR")
-    }
-    shapes = {**half, "jawLeft": np.full((2, 3), 7.0), "jawOpen": np.full((2, 3), 8.0)}
-    found = [
-        ict._expression(shapes, n)[0, 0] for n in ("eyeBlinkLeft", "eyeBlinkRight", "jawLeft", "cheekPuff")
-    ]
-    assert found == [1.0, 2.0, 7.0, 3.0]
-    assert not ict._expression(shapes, "tongueOut").any()
-
-
-def test_an_obj_s_quads_become_triangles():
-    lines = b"v 1 2 3\nv 4 5 6.5\nvt 0 0\nf 1/1 2/2 3/3 4/4\nf 5/1 6/1 7/1".splitlines()
-    np.testing.assert_array_equal(ict._positions(lines), [[1, 2, 3], [4, 5, 6.5]])
-    np.testing.assert_array_equal(ict._triangles(lines), [[0, 1, 2], [0, 2, 3], [4, 5, 6]])
+def test_ict_s_halves_become_arkit_s_actions(tmp_path):
+    archive = tmp_path / "ict.tar.xz"
+    with tarfile.open(archive, "w:xz", preset=0) as tar:
+        tar.add(write_ict(tmp_path / "FaceXModel"), "FaceXModel")
+    model = ict.load_ict(archive, tmp_path)
+    published = read_ict(archive)
+    at = published.expression_names.index
+    expected = published.expression[at("cheekPuffLeft")] + published.expression[at("cheekPuffRight")]
+    np.testing.assert_array_equal(model.expression[ARKIT_NAMES.index("cheekPuff")], expected)
+    np.testing.assert_array_equal(
+        model.expression[ARKIT_NAMES.index("jawLeft")], published.expression[at("jawLeft")]
+    )
+    assert not model.expression[ARKIT_NAMES.index("tongueOut")].any()
+    eyes = [model.mean[ict.PARTS[name]] for name in ("eye_left", "eye_right")]
+    assert np.allclose(sum(eye.min(0) + eye.max(0) for eye in eyes), 0, atol=1e-3)
+    (kept,) = tmp_path.glob("ict-*.npz")
+    before = kept.stat().st_mtime_ns
+    np.testing.assert_array_equal(ict.load_ict(archive, tmp_path).identity, model.identity)
+    assert kept.stat().st_mtime_ns == before
 
 
 # detections and reports

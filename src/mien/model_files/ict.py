@@ -7,8 +7,10 @@ all of one topology. Tear film, lashes and the shadows over the eyes are translu
 
 from __future__ import annotations
 
+import lzma
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +48,8 @@ _TILES = {
 """Corner and side of each opaque material's square in the texture."""
 _IDENTITY = re.compile(r"identity(\d{3})")
 _MM = 10.0
+_LARGEST = 1 << 26
+"""Bytes of one OBJ file in an archive; ICT's have 3 MB."""
 
 
 def read_ict(path: Path) -> PublishedModel:
@@ -126,8 +130,13 @@ def _objects(path: Path) -> Iterator[tuple[str, bytes]]:
             with tarfile.open(path) as tar:
                 for member in tar:
                     if member.isfile() and member.name.endswith(".obj"):
+                        if member.size > _LARGEST:
+                            raise BadModelFile(
+                                f"{path}: {member.name} has {member.size:,} bytes, expected at most "
+                                f"{_LARGEST:,}; is it ICT-FaceKit's archive?"
+                            )
                         yield f"{path}/{member.name}", tar.extractfile(member).read()
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, EOFError, tarfile.TarError, lzma.LZMAError, zlib.error) as error:
         raise unreadable(path, error, "ICT-FaceKit's folder FaceXModel, or a tar archive of it") from error
 
 
