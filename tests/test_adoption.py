@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien import edit
 from mien.adoption.adopt import adopt
 from mien.cli import main
 from mien.conversion import convert
 from mien.detect import Detector
 from mien.evaluation.ict import LANDMARKS68
+from mien.expressions.prototypes import EXPRESSIONS
 from mien.facecode import FaceCode
 from mien.facefile import Face, load_face, save_face
 from mien.model_files.formats import FORMATS
@@ -122,6 +124,62 @@ def test_convert_command(added, tmp_path, capsys):
     after = load_face(Path(said.out.strip()), added)
     assert after.code.model == "small/1" and after.source_file == "a.jpg"
     assert float(said.err.split("median ")[1].split(" mm")[0]) < 1.0
+
+
+def saved(folder: Path, code: FaceCode, name: str) -> str:
+    face = Face(code, np.array([50.0, 50.0]), (100, 100), "", np.array([1.0, 2, 90, 95]), np.zeros((68, 2)))
+    save_face(face, folder / name)
+    return str(folder / name)
+
+
+def movement(model: MorphableModel, code: FaceCode) -> np.ndarray:
+    """(N, 3) mm from rest, at the default model's vertices."""
+    moved = np.tensordot(np.asarray(code.expression, np.float32), model.expression_components, 1)
+    return moved if model.correspondence is None else model.correspondence(moved)
+
+
+def alike(first: np.ndarray, second: np.ndarray) -> float:
+    """Share of the first movement that the second misses, root of mean square."""
+    return float(np.sqrt(((first - second) ** 2).sum() / (first**2).sum()))
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_an_expression_by_name_moves_the_other_model_as_the_default_one(added, name):
+    default, trusted = load_model(), np.asarray(added.correspondence.weight) > 0.5
+    code = random_code(default)
+    there = edit.with_expression(added, convert(code, default, added).code, {name: 0.7})
+    here = edit.with_expression(default, code.with_(expression=np.zeros(52)), {name: 0.7})
+    wanted = movement(default, here)[trusted]
+    if not wanted.any():
+        assert not there.expression.any()
+    else:
+        assert alike(wanted, movement(added, there)[trusted]) < 0.15
+
+
+def test_expressions_are_read_edited_and_transferred_in_any_model(added, tmp_path, capsys):
+    default, trusted = load_model(), np.asarray(added.correspondence.weight) > 0.5
+    happy = random_code(default, 1).with_(expression=np.zeros(52))
+    happy = edit.with_expression(default, happy, {"happiness": 0.9})
+    there = convert(happy, default, added).code
+    files = saved(tmp_path, happy, "here.face.json"), saved(tmp_path, there, "there.face.json")
+    assert main(["expression", *files, "--format", "json", "--blendshapes"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["label"] for row in rows] == ["happiness", "happiness"]
+    assert abs(rows[0]["mouthSmileLeft"] - rows[1]["mouthSmileLeft"]) < 0.15
+
+    out = tmp_path / "angry.face.json"
+    assert main(["edit", files[1], "--expression", "anger=1", "-o", str(out)]) == 0
+    assert load_face(out, added).code.model == "small/1"
+
+    calm = random_code(default, 2).with_(expression=np.zeros(52))
+    for target, model in ((calm, default), (convert(calm, default, added).code, added)):
+        target = saved(tmp_path, target, "calm.face.json")
+        for source in files:
+            assert main(["transfer", source, target, "-o", str(out)]) == 0
+            given = movement(model, load_face(out, model).code)[trusted]
+            assert alike(movement(default, happy)[trusted], given) < 0.25
+    assert main(["edit", files[1], "--model", "smal", "--neutral", "-o", str(out)]) == 2
+    assert "did you mean small?" in capsys.readouterr().err
 
 
 def test_convert_of_what_is_no_face(added, tmp_path, capsys):

@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 
 from mien.camera import rotation_matrix, rotation_vector
-from mien.facecode import FaceCode
+from mien.facecode import ARKIT_NAMES, FaceCode
 from mien.image import linear_to_srgb
-from mien.morphable import MorphableModel
+from mien.morphable import MorphableModel, load_model
 from mien.surface import similarity_fields
 
 _FLIP = np.array([1.0, -1.0, -1.0])
@@ -52,15 +52,14 @@ def convert(code: FaceCode, source: MorphableModel, target: MorphableModel) -> C
     """
     if code.model != source.id:
         raise ValueError(f"the code is of {code.model}, not of {source.id}")
-    if source is target:
+    if source.id == target.id:
         return Converted(code, np.zeros(0))
     bridge = _bridge(source, target)
     rest = _at(source, source.vertices(code.identity, np.zeros(source.layout.expression)), bridge)
     posed = _at(source, source.vertices(code.identity, code.expression), bridge)
     identity, turn = bridge.fit_identity(rest)
     if source.correspondence is None:
-        expression = target.correspondence.from_arkit @ code.expression
-        expression = np.clip(expression, *target.expression_bounds)
+        expression = np.clip(from_arkit(code.expression, target), *target.expression_bounds)
     else:
         expression = bridge.fit_expression((posed - rest) @ turn.T)
     new = _at(target, target.vertices(identity, expression), bridge)
@@ -77,6 +76,27 @@ def convert(code: FaceCode, source: MorphableModel, target: MorphableModel) -> C
         model=target.id,
     )
     return Converted(converted, np.linalg.norm(new @ rotation.T + shift - posed, axis=1))
+
+
+def from_arkit(actions: np.ndarray, model: MorphableModel) -> np.ndarray:
+    """(E,) a model's expression that does what ARKit's coefficients (52,) say; it may be outside the bounds.
+
+    Raises:
+        ValueError: the model's expressions are others than ARKit's, and it has no correspondence.
+    """
+    if tuple(model.expression_names) == ARKIT_NAMES:
+        return np.array(actions, np.float64)
+    if model.correspondence is None:
+        raise ValueError(f"{model.id} has no ARKit coefficients; expressions by name need a model that does")
+    return np.asarray(model.correspondence.from_arkit, np.float64) @ actions
+
+
+def in_default_model(code: FaceCode, model: MorphableModel) -> FaceCode:
+    """A code of `model` in the default model's numbers, ARKit's coefficients among them.
+
+    The code itself, where the model has no correspondence: it is the default model, or knows nothing of it.
+    """
+    return code if model.correspondence is None else convert(code, model, load_model()).code
 
 
 @dataclass(frozen=True, eq=False)
