@@ -40,8 +40,8 @@ class Adopted:
 
     Attributes:
         model: the model.
-        landmarks_mm: median distance between MediaPipe's points detected on it and the default model's
-        carried.
+        landmarks_mm: median distance between MediaPipe's points detected on it and the default model's ones
+            carried over.
         surface_mm: median distance of the default model's face laid on it, from its surface.
         expression_mm: root of mean square of what its expressions miss of ARKit's actions, and
             arkit_mm: of these themselves; both over the face.

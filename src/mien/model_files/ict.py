@@ -2,11 +2,13 @@
 
 R. Li, K. Bladin, Y. Zhao et al., "Learning Formation of Physically-Based Face Attributes", CVPR 2020. The
 neutral head, 100 heads one standard deviation along an identity mode each, and a head for each expression,
-all of one topology. Tear film, lashes and the shadows over the eyes are translucent and are left out.
+all of one topology. Tear film, lashes and the shadows over the eyes are translucent and are left out. All
+of it is checked on the published files.
 """
 
 from __future__ import annotations
 
+import io
 import lzma
 import re
 import tarfile
@@ -18,7 +20,7 @@ import numpy as np
 
 from mien.errors import BadModelFile
 from mien.facecode import ARKIT_NAMES
-from mien.model_files.published import PublishedModel, check_size, triangles_of, unreadable
+from mien.model_files.published import PublishedModel, check_size, checked, triangles_of, unreadable
 
 NEUTRAL = "generic_neutral_mesh"
 PARTS = {
@@ -147,13 +149,11 @@ def _positions(file: Path, text: bytes) -> np.ndarray:
         raise BadModelFile(
             f"{file}: has {len(rows)} vertices, expected {_ALL} as in ICT-FaceKit's other files"
         )
-    positions = np.fromstring(b" ".join(rows), sep=" ") if rows else np.zeros(0)
-    if positions.size != 3 * _ALL:
-        raise BadModelFile(f"{file}: has vertices of other than three numbers, or no numbers; get it anew")
-    positions = positions.reshape(-1, 3)[:COUNT]
-    if not np.isfinite(positions).all():
-        raise BadModelFile(f"{file}: has vertices that are not finite (NaN or infinite); get it anew")
-    return positions
+    try:
+        positions = np.loadtxt(io.BytesIO(b"\n".join(rows[:COUNT])), usecols=(0, 1, 2), comments=None)
+    except ValueError as error:
+        raise unreadable(file, error, "an OBJ file of vertices with three numbers") from error
+    return checked(file, "its vertex list", positions, COUNT, 3)
 
 
 def _surface(path: Path, text: bytes, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
