@@ -3,8 +3,9 @@
     python benchmarks/model_files.py
 
 Writes a file in the published layout with 53,149 vertices, 199 shape, 100 expression and 199 colour
-components (of the default model's face, refined, and smooth random fields), adds it, and times codes of full
-length drawn at 224 by 224 pixels on one thread. Each step is a process of its own, whose peak memory is told.
+components (of the default model's face, refined, and smooth random fields), adds it, times codes of full
+length drawn at 224 by 224 pixels on one thread, and makes a GLB. Each step is a process of its own, whose
+peak memory is told.
 """
 
 from __future__ import annotations
@@ -20,8 +21,13 @@ import sys  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
 
 import numpy as np  # noqa: E402
+
+if TYPE_CHECKING:
+    from mien.facecode import FaceCode
+    from mien.morphable import MorphableModel
 
 VERTICES, SHAPES, EXPRESSIONS, COLOURS = 53_149, 199, 100, 199
 SIZE_PX, ROUNDS = 224, 30
@@ -83,26 +89,32 @@ def write_full_size(file: Path) -> None:
             h5[f"{name}/representer/cells"] = triangles.T.astype(np.int32)
 
 
-def measure(name: str) -> dict[str, float]:
-    """Milliseconds, the median, of evaluating and drawing random codes; processor time beside the clock's."""
+def random_code(model: MorphableModel, rng: np.random.Generator) -> FaceCode:
+    """Of full length, a little turned."""
     from mien.facecode import FaceCode
     from mien.lighting import studio_light
+
+    return FaceCode(
+        identity=rng.normal(size=SHAPES).astype(np.float32),
+        expression=rng.normal(size=EXPRESSIONS).astype(np.float32),
+        albedo=rng.normal(size=COLOURS).astype(np.float32),
+        rotation=(0.2 * rng.normal(size=3)).astype(np.float32),
+        translation=np.array([0, 0, 900], np.float32),
+        illumination=studio_light(),
+        focal_px=np.float32(900.0),
+        model=model.id,
+    )
+
+
+def measure(name: str) -> dict[str, float]:
+    """Milliseconds, the median, of evaluating and drawing random codes; processor time beside the clock's."""
     from mien.morphable import load_model
     from mien.render import render
 
     model, rng = load_model(name), np.random.default_rng(0)
     wall, processor = [], []
     for _ in range(ROUNDS):
-        code = FaceCode(
-            identity=rng.normal(size=SHAPES).astype(np.float32),
-            expression=rng.normal(size=EXPRESSIONS).astype(np.float32),
-            albedo=rng.normal(size=COLOURS).astype(np.float32),
-            rotation=(0.2 * rng.normal(size=3)).astype(np.float32),
-            translation=np.array([0, 0, 900], np.float32),
-            illumination=studio_light(),
-            focal_px=np.float32(900.0),
-            model=model.id,
-        )
+        code = random_code(model, rng)
         start = time.perf_counter(), time.process_time()
         picture = render(model, code, (SIZE_PX, SIZE_PX)).image_uint8
         wall.append(time.perf_counter() - start[0])
@@ -115,6 +127,17 @@ def measure(name: str) -> dict[str, float]:
         "draw_fastest_ms": 1e3 * min(wall),
         "draw_processor_ms": 1e3 * float(np.median(processor)),
     }
+
+
+def export(name: str) -> dict[str, float]:
+    """Size of the GLB of a random code, and seconds that it takes."""
+    from mien.export.glb import glb_bytes
+    from mien.morphable import load_model
+
+    model, rng = load_model(name), np.random.default_rng(0)
+    start = time.perf_counter()
+    size = len(glb_bytes(model, random_code(model, rng), np.full((1024, 1024, 3), 0.5, np.float32)))
+    return {"glb_s": time.perf_counter() - start, "glb_mb": size / 1e6}
 
 
 def run(command: list[str], environment: dict[str, str]) -> tuple[str, dict[str, float]]:
@@ -141,6 +164,9 @@ def main() -> None:
     if sys.argv[1:2] == ["--measure"]:
         print(json.dumps(measure(sys.argv[2])))
         return
+    if sys.argv[1:2] == ["--export"]:
+        print(json.dumps(export(sys.argv[2])))
+        return
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "model2017-1_bfm_nomouth.h5")
         environment = os.environ | {"XDG_DATA_HOME": folder}
@@ -149,6 +175,8 @@ def main() -> None:
         drawn, drawing = run([sys.executable, __file__, "--measure", "bfm2017"], environment)
         figures = {f"add_{key}": value for key, value in adding.items()}
         figures |= json.loads(drawn) | {"draw_memory_mb": drawing["memory_mb"]}
+        exported, exporting = run([sys.executable, __file__, "--export", "bfm2017"], environment)
+        figures |= json.loads(exported) | {"glb_memory_mb": exporting["memory_mb"]}
         print(added, json.dumps(figures, indent=1), sep="\n")
 
 
