@@ -1,7 +1,6 @@
 """The measures themselves: each against a known answer or an independent implementation."""
 
 import json
-import tarfile
 
 import numpy as np
 import pytest
@@ -26,9 +25,7 @@ from mien.evaluation.photos import landmark_error, photometric_error
 from mien.evaluation.report import Report
 from mien.facecode import ARKIT_NAMES
 from mien.landmarks import LandmarkPoints, place_landmarks
-from mien.model_files.ict import read_ict
 from mien.render import render
-from published_files import write_ict
 from tiny_face import tiny_code, tiny_face
 
 UNMOVED = Similarity(1.0, np.eye(3), np.zeros(3))
@@ -250,27 +247,6 @@ def test_halving_edges_keeps_the_surface():
     refined = trimesh.Trimesh(vertices, triangles, process=False)
     assert refined.is_watertight and refined.is_winding_consistent
     assert refined.area == pytest.approx(sphere.area) and refined.volume == pytest.approx(sphere.volume)
-
-
-def test_ict_s_halves_become_arkit_s_actions(tmp_path):
-    archive = tmp_path / "ict.tar.xz"
-    with tarfile.open(archive, "w:xz", preset=0) as tar:
-        tar.add(write_ict(tmp_path / "FaceXModel"), "FaceXModel")
-    model = ict.load_ict(archive, tmp_path)
-    published = read_ict(archive)
-    at = published.expression_names.index
-    expected = published.expression[at("cheekPuffLeft")] + published.expression[at("cheekPuffRight")]
-    np.testing.assert_array_equal(model.expression[ARKIT_NAMES.index("cheekPuff")], expected)
-    np.testing.assert_array_equal(
-        model.expression[ARKIT_NAMES.index("jawLeft")], published.expression[at("jawLeft")]
-    )
-    assert not model.expression[ARKIT_NAMES.index("tongueOut")].any()
-    eyes = [model.mean[ict.PARTS[name]] for name in ("eye_left", "eye_right")]
-    assert np.allclose(sum(eye.min(0) + eye.max(0) for eye in eyes), 0, atol=1e-3)
-    (kept,) = tmp_path.glob("ict-*.npz")
-    before = kept.stat().st_mtime_ns
-    np.testing.assert_array_equal(ict.load_ict(archive, tmp_path).identity, model.identity)
-    assert kept.stat().st_mtime_ns == before
 
 
 # detections and reports

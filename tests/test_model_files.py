@@ -10,6 +10,7 @@ import pytest
 
 from mien.camera import rotation_matrix
 from mien.errors import BadModelFile
+from mien.evaluation import ict
 from mien.facecode import ARKIT_NAMES
 from mien.model_files.formats import FORMATS
 from mien.model_files.restricted_pickle import read_arrays
@@ -410,3 +411,23 @@ def test_ict_archive_that_claims_too_much(tmp_path):
     path.write_bytes(member.tobuf() + bytes(1024))
     with pytest.raises(BadModelFile, match="1,099,511,627,776 bytes"):
         FORMATS["ict"].read(path)
+
+
+def test_evaluation_s_ict_has_arkit_s_actions_and_its_origin_between_the_eyes(ict_folder, tmp_path):
+    archive = tmp_path / "ict.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(ict_folder, "FaceXModel")
+    model, published = ict.load_ict(archive, tmp_path), FORMATS["ict"].read(ict_folder)
+    at = published.expression_names.index
+    expected = published.expression[at("cheekPuffLeft")] + published.expression[at("cheekPuffRight")]
+    np.testing.assert_array_equal(model.expression[ARKIT_NAMES.index("cheekPuff")], expected)
+    np.testing.assert_array_equal(
+        model.expression[ARKIT_NAMES.index("jawLeft")], published.expression[at("jawLeft")]
+    )
+    assert not model.expression[ARKIT_NAMES.index("tongueOut")].any()
+    eyes = [model.mean[ict.PARTS[name]] for name in ("eye_left", "eye_right")]
+    assert np.allclose(sum(eye.min(0) + eye.max(0) for eye in eyes), 0, atol=1e-3)
+    (kept,) = tmp_path.glob("ict-*.npz")
+    before = kept.stat().st_mtime_ns
+    np.testing.assert_array_equal(ict.load_ict(archive, tmp_path).identity, model.identity)
+    assert kept.stat().st_mtime_ns == before
