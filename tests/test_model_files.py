@@ -427,6 +427,7 @@ def test_evaluation_s_ict_has_arkit_s_actions_and_its_origin_between_the_eyes(ic
     assert not model.expression[ARKIT_NAMES.index("tongueOut")].any()
     eyes = [model.mean[ict.PARTS[name]] for name in ("eye_left", "eye_right")]
     assert np.allclose(sum(eye.min(0) + eye.max(0) for eye in eyes), 0, atol=1e-3)
+    np.testing.assert_array_equal(ict.load_ict(ict_folder).expression, model.expression)
     (kept,) = tmp_path.glob("ict-*.npz")
     before = kept.stat().st_mtime_ns
     np.testing.assert_array_equal(ict.load_ict(archive, tmp_path).identity, model.identity)

@@ -76,16 +76,18 @@ def cache_folder() -> Path:
 
 
 def load_ict(archive: Path, cache: Path | None = None) -> IctModel:
-    """ICT's model, parsed once and then kept as npz.
+    """ICT's model; an archive is parsed once and then kept as npz.
 
     Args:
-        archive: `ict-facekit.tar.xz`, the published folder FaceXModel with its OBJ files.
+        archive: of the published folder FaceXModel with its OBJ files, or that folder.
         cache: folder for the parsed arrays; `cache_folder()` if not given.
 
     Raises:
         UnreadableInput: the archive is missing.
         BadModelFile: it holds no such files, or not all of them.
     """
+    if archive.is_dir():
+        return _between_the_eyes(files.read_ict(archive))
     try:
         with archive.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
