@@ -3,9 +3,9 @@
     python benchmarks/model_files.py
 
 Writes a file in the published layout with 53,149 vertices, 199 shape, 100 expression and 199 colour
-components (of
-the default model's face, refined, and smooth random fields), adds it, and times codes of full length drawn at
-224 by 224 pixels on one thread. Peak memory is that of the whole run.
+components (of the default model's face, refined, and smooth random fields), adds it, times codes of full
+length drawn at 224 by 224 pixels on one thread, and makes a GLB. Each step is a process of its own, whose
+peak memory is told.
 """
 
 from __future__ import annotations
@@ -16,14 +16,18 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import json  # noqa: E402
-import resource  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
 
 import numpy as np  # noqa: E402
+
+if TYPE_CHECKING:
+    from mien.facecode import FaceCode
+    from mien.morphable import MorphableModel
 
 VERTICES, SHAPES, EXPRESSIONS, COLOURS = 53_149, 199, 100, 199
 SIZE_PX, ROUNDS = 224, 30
@@ -85,26 +89,32 @@ def write_full_size(file: Path) -> None:
             h5[f"{name}/representer/cells"] = triangles.T.astype(np.int32)
 
 
-def measure(name: str) -> dict[str, float]:
-    """Milliseconds, the median, of evaluating and drawing random codes; processor time beside the clock's."""
+def random_code(model: MorphableModel, rng: np.random.Generator) -> FaceCode:
+    """Of full length, a little turned."""
     from mien.facecode import FaceCode
     from mien.lighting import studio_light
+
+    return FaceCode(
+        identity=rng.normal(size=SHAPES).astype(np.float32),
+        expression=rng.normal(size=EXPRESSIONS).astype(np.float32),
+        albedo=rng.normal(size=COLOURS).astype(np.float32),
+        rotation=(0.2 * rng.normal(size=3)).astype(np.float32),
+        translation=np.array([0, 0, 900], np.float32),
+        illumination=studio_light(),
+        focal_px=np.float32(900.0),
+        model=model.id,
+    )
+
+
+def measure(name: str) -> dict[str, float]:
+    """Milliseconds, the median, of evaluating and drawing random codes; processor time beside the clock's."""
     from mien.morphable import load_model
     from mien.render import render
 
     model, rng = load_model(name), np.random.default_rng(0)
     wall, processor = [], []
     for _ in range(ROUNDS):
-        code = FaceCode(
-            identity=rng.normal(size=SHAPES).astype(np.float32),
-            expression=rng.normal(size=EXPRESSIONS).astype(np.float32),
-            albedo=rng.normal(size=COLOURS).astype(np.float32),
-            rotation=(0.2 * rng.normal(size=3)).astype(np.float32),
-            translation=np.array([0, 0, 900], np.float32),
-            illumination=studio_light(),
-            focal_px=np.float32(900.0),
-            model=model.id,
-        )
+        code = random_code(model, rng)
         start = time.perf_counter(), time.process_time()
         picture = render(model, code, (SIZE_PX, SIZE_PX)).image_uint8
         wall.append(time.perf_counter() - start[0])
@@ -119,31 +129,54 @@ def measure(name: str) -> dict[str, float]:
     }
 
 
+def export(name: str) -> dict[str, float]:
+    """Size of the GLB of a random code, and seconds that it takes."""
+    from mien.export.glb import glb_bytes
+    from mien.morphable import load_model
+
+    model, rng = load_model(name), np.random.default_rng(0)
+    start = time.perf_counter()
+    size = len(glb_bytes(model, random_code(model, rng), np.full((1024, 1024, 3), 0.5, np.float32)))
+    return {"glb_s": time.perf_counter() - start, "glb_mb": size / 1e6}
+
+
+def run(command: list[str], environment: dict[str, str]) -> tuple[str, dict[str, float]]:
+    """What a command prints, and seconds by the clock and of processor, and peak memory, that it takes."""
+    start = time.perf_counter()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        told = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return told, {
+        "s": time.perf_counter() - start,
+        "processor_s": used.ru_utime + used.ru_stime,
+        "memory_mb": used.ru_maxrss / 1024,
+    }
+
+
 def main() -> None:
     """Prints the figures as JSON."""
+    if sys.argv[1:2] == ["--write"]:
+        write_full_size(Path(sys.argv[2]))
+        return
     if sys.argv[1:2] == ["--measure"]:
-        result = measure(sys.argv[2])
-        result["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps(result))
+        print(json.dumps(measure(sys.argv[2])))
+        return
+    if sys.argv[1:2] == ["--export"]:
+        print(json.dumps(export(sys.argv[2])))
         return
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model2017-1_bfm_nomouth.h5"
-        write_full_size(file)
+        file = str(Path(folder) / "model2017-1_bfm_nomouth.h5")
         environment = os.environ | {"XDG_DATA_HOME": folder}
-        start = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-m", "mien", "models", "add", "bfm2017", str(file)]
-        added = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent = used.ru_utime + used.ru_stime - start[1].ru_utime - start[1].ru_stime
-        figures = {
-            "add_s": time.perf_counter() - start[0],
-            "add_processor_s": spent,
-            "add_memory_mb": used.ru_maxrss / 1024,
-        }
-        command = [sys.executable, __file__, "--measure", "bfm2017"]
-        figures |= json.loads(
-            subprocess.run(command, env=environment, check=True, capture_output=True).stdout
-        )
+        run([sys.executable, __file__, "--write", file], environment)
+        added, adding = run([sys.executable, "-m", "mien", "models", "add", "bfm2017", file], environment)
+        drawn, drawing = run([sys.executable, __file__, "--measure", "bfm2017"], environment)
+        figures = {f"add_{key}": value for key, value in adding.items()}
+        figures |= json.loads(drawn) | {"draw_memory_mb": drawing["memory_mb"]}
+        exported, exporting = run([sys.executable, __file__, "--export", "bfm2017"], environment)
+        figures |= json.loads(exported) | {"glb_memory_mb": exporting["memory_mb"]}
         print(added, json.dumps(figures, indent=1), sep="\n")
 
 

@@ -37,7 +37,7 @@ def test_expressions_together_stay_within_bounds_unless_exaggerated():
 
 def test_at_rest_only_looks():
     code = code_of()
-    rest = edit.at_rest(code).expression
+    rest = edit.at_rest(tiny_face(), code).expression
     assert not rest[~GAZE].any()
     np.testing.assert_array_equal(rest[GAZE], code.expression[GAZE])
 

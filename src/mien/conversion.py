@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 
 from mien.camera import rotation_matrix, rotation_vector
-from mien.facecode import FaceCode
+from mien.facecode import ARKIT_NAMES, FaceCode
 from mien.image import linear_to_srgb
-from mien.morphable import MorphableModel
+from mien.morphable import MorphableModel, load_model
 from mien.surface import similarity_fields
 
 _FLIP = np.array([1.0, -1.0, -1.0])
@@ -52,18 +52,18 @@ def convert(code: FaceCode, source: MorphableModel, target: MorphableModel) -> C
     """
     if code.model != source.id:
         raise ValueError(f"the code is of {code.model}, not of {source.id}")
-    if source is target:
+    if source.id == target.id:
         return Converted(code, np.zeros(0))
     bridge = _bridge(source, target)
-    rest = _at(source, source.vertices(code.identity, np.zeros(source.layout.expression)), bridge)
-    posed = _at(source, source.vertices(code.identity, code.expression), bridge)
+    own, shown = np.asarray(code.identity, np.float32), np.asarray(code.expression, np.float32)
+    rest = _at(source, source.vertices(own, np.zeros_like(shown)), bridge)
+    posed = _at(source, source.vertices(own, shown), bridge)
     identity, turn = bridge.fit_identity(rest)
     if source.correspondence is None:
-        expression = target.correspondence.from_arkit @ code.expression
-        expression = np.clip(expression, *target.expression_bounds)
+        expression = np.clip(from_arkit(code.expression, target), *target.expression_bounds)
     else:
         expression = bridge.fit_expression((posed - rest) @ turn.T)
-    new = _at(target, target.vertices(identity, expression), bridge)
+    new = bridge.shape(identity) + np.tensordot(expression, bridge.expression, 1)
     rotation, shift = _motion(new, posed, bridge.weight)
     old = rotation_matrix(np.asarray(code.rotation, np.float64))
     converted = FaceCode(
@@ -77,6 +77,27 @@ def convert(code: FaceCode, source: MorphableModel, target: MorphableModel) -> C
         model=target.id,
     )
     return Converted(converted, np.linalg.norm(new @ rotation.T + shift - posed, axis=1))
+
+
+def from_arkit(actions: np.ndarray, model: MorphableModel) -> np.ndarray:
+    """(E,) a model's expression that does what ARKit's coefficients (52,) say; it may be outside the bounds.
+
+    Raises:
+        ValueError: the model's expressions are others than ARKit's, and it has no correspondence.
+    """
+    if tuple(model.expression_names) == ARKIT_NAMES:
+        return np.array(actions, np.float64)
+    if model.correspondence is None:
+        raise ValueError(f"{model.id} has no ARKit coefficients; expressions by name need a model that does")
+    return np.asarray(model.correspondence.from_arkit, np.float64) @ actions
+
+
+def in_default_model(code: FaceCode, model: MorphableModel) -> FaceCode:
+    """A code of `model` in the default model's numbers, ARKit's coefficients among them.
+
+    The code itself, where the model has no correspondence: it is the default model, or knows nothing of it.
+    """
+    return code if model.correspondence is None else convert(code, model, load_model()).code
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +124,10 @@ class _Bridge:
     form: np.ndarray
     albedo: np.ndarray
 
+    def shape(self, identity: np.ndarray) -> np.ndarray:
+        """(P, 3) the target's face at rest."""
+        return self.mean + np.tensordot(identity, self.identity, 1)
+
     def fit_identity(self, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(K,) identity of a face at rest (P, 3), and the rotation (3, 3) to the target's frame."""
         turn, shift = np.eye(3), np.zeros(3)
@@ -110,8 +135,7 @@ class _Bridge:
             there = rest @ turn.T + shift
             found = self.solve_identity @ (there - self.mean).ravel()
             identity = found[:-6]
-            shape = self.mean + np.tensordot(identity, self.identity, 1)
-            step, move = _motion(there, shape, self.weight)
+            step, move = _motion(there, self.shape(identity), self.weight)
             turn, shift = step @ turn, step @ shift + move
         return identity, turn
 
@@ -149,9 +173,10 @@ def _bridge(source: MorphableModel, target: MorphableModel) -> _Bridge:
             weight = weight * model.correspondence.weight
     points = np.flatnonzero(weight > 0.05)
     weight = weight[points] / weight[points].mean()
-    mean = _of(target, target.identity_mean, points).astype(np.float64)
-    identity = _of(target, target.identity_components, points).astype(np.float64)
-    expression = _of(target, target.expression_components, points).astype(np.float64)
+    mean, identity, expression = (
+        np.ascontiguousarray(_of(target, array, points), np.float64)
+        for array in (target.identity_mean, target.identity_components, target.expression_components)
+    )
     precision = _CORRELATION * _ERROR_MM**2
     fields = np.concatenate([identity, similarity_fields(mean, mean.mean(axis=0))[[0, 1, 2, 4, 5, 6]]])
     weighted = fields * weight[:, None]

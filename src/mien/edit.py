@@ -9,8 +9,9 @@ from functools import lru_cache
 import numpy as np
 
 from mien.camera import rotation_matrix, rotation_vector
+from mien.conversion import from_arkit
 from mien.expressions.prototypes import EXPRESSIONS, prototypes
-from mien.facecode import ARKIT_NAMES, FaceCode
+from mien.facecode import FaceCode
 from mien.lighting import directional_light, shading, uniform_light
 from mien.morphable import MorphableModel
 from mien.traits import TRAITS, direction
@@ -24,9 +25,10 @@ LIGHTS: dict[str, tuple[float, float, float]] = {
 }
 """Where the lamp of each preset stands, as the picture's viewer sees it: x to the right, y up, z near."""
 
+_MOST_NAMES = 60  # that an error lists
 _FILL = 0.3  # share of a preset's light that comes from everywhere
 _NECK_MM = np.array([0.0, -75.0, -75.0])  # what a head turns about: between skull and spine, model frame
-_GAZE = np.array([name.startswith("eyeLook") for name in ARKIT_NAMES])
+_GAZE = ("eyeLook", "eye_left_", "eye_right_")  # how expressions that turn the eyes begin: ARKit's, FLAME's
 
 
 def with_expression(
@@ -35,18 +37,21 @@ def with_expression(
     """The face with expressions by name in place of its own; it keeps looking where it looks.
 
     Args:
-        model: of the code, with ARKit's coefficients.
+        model: of the code.
         code: one face.
         strengths: of some of `EXPRESSIONS`, in [0, 1]; where two move the same, they add up.
-        exaggerate: whether to allow strengths and coefficients outside [0, 1].
+        exaggerate: whether to allow strengths and coefficients outside their bounds.
 
     Raises:
-        ValueError: no such expression, a strength outside [0, 1], or a model without ARKit's coefficients.
+        ValueError: no such expression, or a strength outside [0, 1].
     """
-    check_arkit(model)
     _check(strengths, EXPRESSIONS, "expression", exaggerate)
-    total = sum((prototypes()[EXPRESSIONS.index(n)] * s for n, s in strengths.items()), np.zeros(len(_GAZE)))
-    return code.with_(expression=_as_seen(code, total if exaggerate else np.clip(total, 0, 1)))
+    actions = sum((prototypes()[EXPRESSIONS.index(n)] * s for n, s in strengths.items()), 0.0)
+    if exaggerate:
+        total = from_arkit(actions, model)
+    else:
+        total = np.clip(from_arkit(np.clip(actions, 0, 1), model), *model.expression_bounds)
+    return code.with_(expression=_as_seen(model, code, total))
 
 
 def with_coefficients(
@@ -69,9 +74,9 @@ def with_coefficients(
     return code.with_(expression=expression)
 
 
-def at_rest(code: FaceCode) -> FaceCode:
+def at_rest(model: MorphableModel, code: FaceCode) -> FaceCode:
     """The face doing nothing but look where it looks."""
-    return code.with_(expression=_as_seen(code, np.zeros(code.expression.shape)))
+    return code.with_(expression=_as_seen(model, code, np.zeros(code.expression.shape)))
 
 
 def with_expression_of(
@@ -84,19 +89,15 @@ def with_expression_of(
     """The face with another's expression: what the other does beyond its rest, added to this one's rest.
 
     Args:
-        model: of all codes, with ARKit's coefficients.
+        model: of all codes; `mien.conversion.convert` brings a code of another model.
         code: whose expression is replaced, except of where it looks.
         source: whose expression is taken.
         source_neutral, neutral: the source and the face itself at rest; without these, rest is 0 everywhere.
-
-    Raises:
-        ValueError: a model without ARKit's coefficients.
     """
-    check_arkit(model)
     rest = [0.0 if c is None else np.asarray(c.expression) for c in (source_neutral, neutral)]
     low, high = model.expression_bounds
     moved = np.clip(rest[1] + np.asarray(source.expression) - rest[0], low, high)
-    return code.with_(expression=_as_seen(code, moved))
+    return code.with_(expression=_as_seen(model, code, moved))
 
 
 def exaggerated(code: FaceCode, factor: float) -> FaceCode:
@@ -176,17 +177,10 @@ def with_light_of(code: FaceCode, other: FaceCode) -> FaceCode:
     return code.with_(illumination=np.array(other.illumination))
 
 
-def check_arkit(model: MorphableModel) -> None:
-    """Raises ValueError where a model's expressions are not ARKit's."""
-    if tuple(model.expression_names) != ARKIT_NAMES:
-        raise ValueError(f"{model.id} has no ARKit coefficients; expressions by name need a model that does")
-
-
-def _as_seen(code: FaceCode, expression: np.ndarray) -> np.ndarray:
-    """The expression with the code's own gaze."""
-    if len(expression) != len(_GAZE):
-        return expression
-    return np.where(_GAZE, np.asarray(code.expression, np.float64), expression)
+def _as_seen(model: MorphableModel, code: FaceCode, expression: np.ndarray) -> np.ndarray:
+    """The expression with the code's own gaze, of a model that has expressions for it."""
+    gaze = [name.startswith(_GAZE) for name in model.expression_names]
+    return np.where(gaze, np.asarray(code.expression, np.float64), expression)
 
 
 def _as_bright(light: np.ndarray, code: FaceCode) -> np.ndarray:
@@ -224,5 +218,6 @@ def _check_name(name: str, names: Iterable[str], kind: str) -> None:
     if name in names:
         return
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    advice = f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(names)}"
+    known = ", ".join(names if len(names) <= _MOST_NAMES else [*names[:3], "...", names[-1]])
+    advice = f"did you mean {' or '.join(near)}?" if near else f"there is {known}"
     raise ValueError(f"{name} is no {kind}; {advice}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from mien.errors import UnreadableInput
-from mien.facefile import Face, face_bytes, load_face
+from mien.facefile import Face, face_bytes, load_face, model_id
 from mien.files import write_together
 from mien.image import focal_px_from_exif, linear_to_srgb, load_image, png_bytes, srgb_to_linear
 from mien.morphable import MorphableModel, load_model
@@ -19,6 +19,7 @@ from mien.morphable import MorphableModel, load_model
 if TYPE_CHECKING:
     from mien.camera import Camera
     from mien.detect import DetectedFace, Detector
+    from mien.expressions.recognition import Reading
     from mien.facecode import FaceCode
     from mien.mesh import Mesh
     from mien.render import Rendering
@@ -83,7 +84,6 @@ def _reconstruct_face(
     from mien.conversion import convert
     from mien.crop_camera import encode_face
     from mien.encoder import packaged_encoder
-    from mien.expressions.recognition import expression, packaged_recogniser
     from mien.fit import fit_face
     from mien.landmarks import LandmarkPoints, place_landmarks
 
@@ -111,22 +111,34 @@ def _reconstruct_face(
         source_file=source_file,
         box_px=np.asarray(detected.box_px, np.float64),
         landmarks68_px=landmarks68_px,
-        expression=expression(code) if model.id == packaged_recogniser().model else None,
+        expression=_reading(code, model),
     )
     return Reconstruction(face, model, image, landmarks_px=detected.landmarks_px[:, :2])
 
 
-def reopen(path: str | os.PathLike, *, model: str | MorphableModel = "anny") -> Reconstruction:
+def _reading(code: FaceCode, model: MorphableModel) -> Reading | None:
+    """What the packaged recogniser reads in a code of the default model, or of one that corresponds to it."""
+    from mien.conversion import in_default_model
+    from mien.expressions.recognition import expression, packaged_recogniser
+
+    code = in_default_model(code, model)
+    return expression(code) if code.model == packaged_recogniser().model else None
+
+
+def reopen(path: str | os.PathLike, *, model: str | MorphableModel | None = None) -> Reconstruction:
     """The face of a `.face.json`, with its photograph if that is still where it was.
 
     Args:
         path: the file.
-        model: the model that the code must be of, or its name.
+        model: the model that the code must be of, or its name; the one that the file names if not given.
 
     Raises:
         mien.errors.UnreadableInput: the file is missing or cannot be read.
         mien.errors.BadFaceFile: it is no face file, or of another model.
+        mien.errors.BadAsset: no model at hand has that name.
     """
+    if model is None:
+        model = model_id(Path(path)).split("/")[0]
     model = load_model(model) if isinstance(model, str) else model
     face = load_face(Path(path), model)
     try:
@@ -216,10 +228,12 @@ class Reconstruction:
         return self.edited(with_coefficients(self.model, self.code, coefficients, exaggerate))
 
     def with_expression_of(self, source: Reconstruction) -> Reconstruction:
-        """The same face doing what another does; it keeps looking where it looks."""
+        """The same face doing what another does, of whichever model; it keeps looking where it looks."""
+        from mien.conversion import convert
         from mien.edit import with_expression_of
 
-        return self.edited(with_expression_of(self.model, self.code, source.code))
+        shown = convert(source.code, source.model, self.model).code
+        return self.edited(with_expression_of(self.model, self.code, shown))
 
     def with_traits(self, **strengths: float) -> Reconstruction:
         """Other colours, in standard deviations: `face.with_traits(stubble=1)`; `mien.traits.TRAITS`."""

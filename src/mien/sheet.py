@@ -9,14 +9,14 @@ from mien.edit import LIGHTS
 from mien.expressions.prototypes import EXPRESSIONS
 from mien.image import to_uint8
 from mien.reconstruction import Reconstruction
-from mien.traits import TRAITS
+from mien.traits import TRAITS, has_traits
 
 _STRENGTHS = (0.3, 0.6, 1.0)
 _AMOUNTS = (-2, -1, 1, 2)
 
 
 def edit_sheet(face: Reconstruction, height: int = 240) -> np.ndarray:
-    """The seven expressions by strength, the lights, and the named traits of the albedo, on one face.
+    """The seven expressions by strength, the lights, and the traits that the albedo has, on one face.
 
     Args:
         face: with its photograph.
@@ -30,7 +30,8 @@ def edit_sheet(face: Reconstruction, height: int = 240) -> np.ndarray:
         for strength in _STRENGTHS
     ]
     rows.append([("as it is", face), *((f"light {name}", face.lit(name)) for name in LIGHTS)])
-    traits = [(f"{n} {a:+d}", face.with_traits(**{n: a})) for n in TRAITS for a in _AMOUNTS]
+    named = TRAITS if has_traits(face.model) else ()
+    traits = [(f"{n} {a:+d}", face.with_traits(**{n: a})) for n in named for a in _AMOUNTS]
     rows += [traits[i : i + 2 * len(_AMOUNTS)] for i in range(0, len(traits), 2 * len(_AMOUNTS))]
     pictures = [
         np.concatenate([framed(other, label, height) for label, other in row], axis=1) for row in rows

@@ -28,6 +28,11 @@ _BEARD += [410, 391, 2, 165, 186]
 """MediaPipe's outlines: of the lips, of the right brow, and of the jaw up to the nose."""
 
 
+def has_traits(model: MorphableModel) -> bool:
+    """Whether the model's albedo is logarithmic, and has the components that traits are made of."""
+    return model.albedo_is_log and len(model.albedo_components) > _TONE
+
+
 @lru_cache(maxsize=16)
 def direction(model: MorphableModel, name: str) -> np.ndarray:
     """(A,) float64 change of the albedo's code that is one standard deviation of a trait.
@@ -36,7 +41,7 @@ def direction(model: MorphableModel, name: str) -> np.ndarray:
         ValueError: the model's albedo is not logarithmic, or has too few components.
     """
     components = np.asarray(model.albedo_components, np.float64)
-    if not model.albedo_is_log or len(components) <= _TONE:
+    if not has_traits(model):
         raise ValueError(f"the albedo of {model.id} has no named traits")
     if name == "tone":
         return np.eye(1, len(components))[0]

@@ -6,10 +6,10 @@ import numpy as np
 
 from face_model.anny_head import PART_NAMES, AnnyHead
 from face_model.contacts import Seam, lids_clear_of_eyeballs
-from face_model.ict import IctModel
 from face_model.registration import Registration, transfer
 from mien.camera import rotation_matrix
 from mien.facecode import ARKIT_NAMES
+from mien.model_files.published import PublishedModel
 from mien.surface import fit_sphere, mirrored, similarity
 
 LOOK_DEGREES = {"Up": 25.0, "Down": 30.0, "In": 35.0, "Out": 35.0}
@@ -20,14 +20,13 @@ LID_REACH_MM = 5.0
 """How far from the lids' edge the skin follows when closed lids are made to meet."""
 
 
-def build_expression(head: AnnyHead, ict: IctModel, registration: Registration) -> np.ndarray:
+def build_expression(head: AnnyHead, ict: PublishedModel, registration: Registration) -> np.ndarray:
     """(52, V, 3) mm: displacement of each ARKit action at coefficient 1, in ARKit's order."""
-    names = list(ict.expression_names)
-    shapes = {}
-    for name in ARKIT_NAMES:
-        parts = _ict_names(name, names)
-        if parts:
-            shapes[name] = sum(ict.expression[names.index(p)] for p in parts)
+    shapes = {
+        name: ict.expression[of_action > 0].sum(axis=0)
+        for name, of_action in zip(ARKIT_NAMES, ict.from_arkit.T, strict=True)
+        if of_action.any()
+    }
     moved = transfer(np.stack(list(shapes.values())), ict, registration, head)
     shapes = dict(zip(shapes, moved, strict=True))
     region = (head.part == 0) & (head.mask("face") > 0.5)
@@ -66,14 +65,6 @@ def look(name: str, registration: Registration, head: AnnyHead) -> np.ndarray:
     field = np.zeros_like(registration.vertices)
     field[here] = arm @ turn.T - arm
     return field
-
-
-def _ict_names(name: str, names: list[str]) -> list[str]:
-    """ICT's shapes that make up ARKit's shape `name`."""
-    for side in ("Left", "Right"):
-        if name.endswith(side) and f"{name.removesuffix(side)}_{side[0]}" in names:
-            return [f"{name.removesuffix(side)}_{side[0]}"]
-    return [n for n in (name, f"{name}_L", f"{name}_R") if n in names]
 
 
 def _without_eyeballs(field: np.ndarray, head: AnnyHead) -> np.ndarray:

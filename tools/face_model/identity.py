@@ -9,8 +9,8 @@ from scipy.sparse.linalg import eigsh
 
 from face_model.anny_head import PART_NAMES, AnnyHead
 from face_model.contacts import Seam
-from face_model.ict import IctModel
 from face_model.registration import LIP_REACH_MM, Registration, transfer
+from mien.model_files.published import PublishedModel
 from mien.surface import (
     cotangent_laplacian,
     mirrored,
@@ -51,7 +51,7 @@ class Identity:
 
 def build_identity(
     head: AnnyHead,
-    ict: IctModel,
+    ict: PublishedModel,
     registration: Registration,
     further: np.ndarray,
     modes: np.ndarray | None = None,

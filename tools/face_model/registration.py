@@ -13,8 +13,8 @@ from scipy.spatial import cKDTree
 from face_model import ict as ict_head
 from face_model.anny_head import PART_NAMES, AnnyHead
 from face_model.contacts import Seam
-from face_model.ict import IctModel
 from mien.mesh import vertex_normals
+from mien.model_files.published import PublishedModel
 from mien.surface import (
     FLIP,
     SurfacePoints,
@@ -75,7 +75,9 @@ class Registration:
         return np.einsum("...vkc,vk->...vc", field[..., self.corners, :].astype(np.float64), self.barycentric)
 
 
-def register(head: AnnyHead, ict: IctModel, landmarks: np.ndarray, ict_landmarks: np.ndarray) -> Registration:
+def register(
+    head: AnnyHead, ict: PublishedModel, landmarks: np.ndarray, ict_landmarks: np.ndarray
+) -> Registration:
     """Lays the head's skin on ICT's by landmarks and non-rigid iterative closest points.
 
     Source: B. Amberg, S. Romdhani, T. Vetter, "Optimal step nonrigid ICP algorithms for surface
@@ -90,7 +92,7 @@ def register(head: AnnyHead, ict: IctModel, landmarks: np.ndarray, ict_landmarks
     centre = 0.5 * (ict.mean[ict_head.EYE_LEFT].mean(axis=0) + ict.mean[ict_head.EYE_RIGHT].mean(axis=0))
     centre = centre * [0.0, 1.0, 1.0]
     target = ict.mean - centre
-    surface = ict.triangles_below(_ICT_TRIANGLES_BELOW)
+    surface = ict_head.triangles_below(ict, _ICT_TRIANGLES_BELOW)
     goal = ict_landmarks - centre
 
     scale, rotation, shift = similarity(landmarks, goal)
@@ -141,7 +143,9 @@ def register(head: AnnyHead, ict: IctModel, landmarks: np.ndarray, ict_landmarks
     )
 
 
-def transfer(field: np.ndarray, ict: IctModel, registration: Registration, head: AnnyHead) -> np.ndarray:
+def transfer(
+    field: np.ndarray, ict: PublishedModel, registration: Registration, head: AnnyHead
+) -> np.ndarray:
     """ICT's displacements (K, N, 3) on our topology (K, V, 3).
 
     Skin with a correspondence takes ICT's displacement there, the rest bends smoothly after it; eyeballs,
@@ -233,7 +237,7 @@ def plain_albedo(head: AnnyHead) -> np.ndarray:
     return colour
 
 
-def plain_ict_albedo(ict: IctModel) -> np.ndarray:
+def plain_ict_albedo(ict: PublishedModel) -> np.ndarray:
     """(N, 3) linear RGB of ICT's head; its irises lie behind its corneas, which are painted."""
     colour = np.tile([0.60, 0.42, 0.34], (len(ict.mean), 1))
     for eye in (ict_head.EYE_LEFT, ict_head.EYE_RIGHT):

@@ -93,7 +93,7 @@ def reproduction(workshop: Workshop) -> None:
 def _reproduce(workshop: Workshop, identity: Identity, modes: np.ndarray, without: bool) -> str:
     head, ict, registration = workshop.head(), workshop.ict(), workshop.registration()
     region = np.flatnonzero(face_region(head) & (registration.confidence > 0.5))
-    surface = ict.triangles_below(ict_head.SKIN)
+    surface = ict_head.triangles_below(ict, ict_head.SKIN)
     system = identity.components[:, region].reshape(len(identity.components), -1).T
     normal = system.T @ system + np.eye(system.shape[1])
     rng = np.random.default_rng(SEED)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mien.adoption.deformation import basis_coefficients, transfer_deformation
-from mien.adoption.landmarks import VIEWS, detect_on_head
+from mien.adoption.landmarks import VIEWS, detect_on_head, seen_squarely
 from mien.adoption.registration import Registration, register
 from mien.adoption.surface_layout import cylindrical_layout, default_albedo, mirror_of
 from mien.adoption.views import View
@@ -40,8 +40,8 @@ class Adopted:
 
     Attributes:
         model: the model.
-        landmarks_mm: median distance between MediaPipe's points detected on it and the default model's
-        carried.
+        landmarks_mm: median distance between MediaPipe's points detected on it and the default model's ones
+            carried over.
         surface_mm: median distance of the default model's face laid on it, from its surface.
         expression_mm: root of mean square of what its expressions miss of ARKit's actions, and
             arkit_mm: of these themselves; both over the face.
@@ -168,9 +168,9 @@ def _aligned(
     published: PublishedModel, name: str, default: MorphableModel, landmarks: np.ndarray
 ) -> PublishedModel:
     """The model moved, not scaled, so that its landmarks (478, 3) lie on the default model's."""
-    scale, rotation, shift = similarity(
-        landmarks, default.landmarks478(default.identity_mean.astype(np.float64))
-    )
+    squarely = seen_squarely(default)
+    own = default.landmarks478(default.identity_mean.astype(np.float64))
+    scale, rotation, shift = similarity(landmarks[squarely], own[squarely])
     angle = np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1)))
     if not _SCALE[0] < 1 / scale < _SCALE[1] or angle > _TURN_DEGREES:
         raise BadModelFile(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mien.adoption.views import View, cast, picture
+from mien.mesh import normalize, vertex_normals
+from mien.morphable import MorphableModel
 
 if TYPE_CHECKING:
     from mien.detect import Detector
@@ -17,6 +19,8 @@ VIEWS = tuple(
     for yaw, pitch in ((0, 0), (14, 0), (-14, 0), (0, 9), (0, -9))
     for side in (0.4, -0.4)
 )
+_SQUARELY = 0.5
+"""Least cosine between a surface and the pictures' plane at which its place in a picture gives its depth."""
 
 
 def detect_on_head(
@@ -48,3 +52,14 @@ def detect_on_head(
     if len(found) < needed:
         raise RuntimeError(f"the detector sees a face in {len(found)} of {len(views)} pictures of the head")
     return np.median(found, axis=0)
+
+
+def seen_squarely(model: MorphableModel) -> np.ndarray:
+    """(478,) bool: which landmarks pictures from `VIEWS` locate on the surface.
+
+    Where the surface turns away, as at the contour and in the nostrils, a pixel is centimetres of depth.
+    """
+    normals = normalize(model.landmarks478(vertex_normals(model.identity_mean, model.triangles)))
+    squarely = normals[:, 2] > _SQUARELY
+    squarely[model.landmarks478.contour] = False
+    return squarely

@@ -10,6 +10,7 @@ from scipy.interpolate import RBFInterpolator
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from mien.adoption.landmarks import seen_squarely
 from mien.adoption.views import View
 from mien.mesh import vertex_normals
 from mien.morphable import MorphableModel
@@ -59,12 +60,13 @@ def register(
 
     Args:
         default: model.
-        landmarks: (478, 3) MediaPipe's points on the face, roughly.
+        landmarks: (478, 3) MediaPipe's points on the face, roughly; those count that are `seen_squarely`.
         vertices: (V, 3) mm of the face, aligned with the default model by a motion. triangles: (T, 3) of it.
         skin: (V,) bool, which of its vertices are skin.
     """
     mean = default.identity_mean.astype(np.float64)
-    own = default.landmarks478(mean)
+    squarely = seen_squarely(default)
+    own, landmarks = default.landmarks478(mean)[squarely], landmarks[squarely]
     scale, rotation, shift = similarity(own, landmarks)
     start = scale * mean @ rotation.T + shift
     points = scale * own @ rotation.T + shift
@@ -79,7 +81,10 @@ def register(
     energy = bending_energy(start, own_triangles)
     fixed = default.landmarks478
     sample = sp.csr_matrix(
-        (fixed.barycentric.ravel(), (np.repeat(np.arange(len(own)), 3), fixed.vertices.ravel())),
+        (
+            fixed.barycentric[squarely].ravel(),
+            (np.repeat(np.arange(len(own)), 3), fixed.vertices[squarely].ravel()),
+        ),
         (len(own), len(start)),
     )
     for stiffness in _STIFFNESS:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from mien.cli.faces import needs_photo, numbers, open_face, picture_bytes, result_bytes, suffix_of, write_all
+from mien.cli.faces import (
+    check_model,
+    needs_photo,
+    numbers,
+    open_face,
+    picture_bytes,
+    result_bytes,
+    suffix_of,
+    write_all,
+)
 from mien.cli.inputs import is_face_file
 from mien.cli.status import Status
 from mien.errors import NoFace
@@ -70,6 +79,8 @@ class Edit:
     """1 is light from everywhere alike, below 0 harder light."""
     rotate: Annotated[tuple[float, float, float], arg(metavar="YAW PITCH ROLL")] = (0.0, 0.0, 0.0)
     """Degrees to its own left, down, and crown to the picture's left."""
+    model: Annotated[str, arg(metavar="NAME")] = "anny"
+    """Face model for photos; `mien models list` names them. A .face.json has its own."""
     alone: bool = False
     """Picture of the head alone: transparent around it, in a JPEG plain grey."""
     sheet: bool = False
@@ -81,13 +92,14 @@ class Edit:
 
         try:
             suffixes = [suffix_of(path) for path in self.out]
+            check_model(self.model)
             if not self.out:
                 raise ValueError("-o needs at least one result, as in -o out.png")
             if self.sheet and not {".png", ".jpg", ".jpeg"}.issuperset(suffixes):
                 raise ValueError("--sheet makes a picture: give -o a name that ends in .png or .jpg")
             if not np.isfinite([self.identity or 0.0, self.softness, *self.rotate]).all():
                 raise ValueError("--identity, --softness and --rotate need finite numbers")
-            face = open_face(self.face)
+            face = open_face(self.face, self.model)
             edited = face.edited(self._edited(face))
         except ValueError as error:
             hint = "; --exaggerate allows more" if "must be in [" in str(error) else ""
@@ -118,10 +130,11 @@ class Edit:
 
     def _edited(self, face: Reconstruction) -> FaceCode:
         from mien import edit
+        from mien.conversion import convert
 
         model, code = face.model, face.code
         if self.neutral:
-            code = edit.at_rest(code)
+            code = edit.at_rest(model, code)
         if self.expression:
             strengths = numbers(self.expression, "--expression")
             code = edit.with_expression(model, code, strengths, self.exaggerate)
@@ -133,7 +146,8 @@ class Edit:
             (share,) = numbers([f"share={share}"], "--mix").values() if name else (None,)
             if share is None:
                 raise ValueError(f"--mix {self.mix}: must be FACE=SHARE, as in --mix other.jpg=0.5")
-            code = edit.mixed(code, open_face(Path(name)).code, share)
+            other = open_face(Path(name), self.model)
+            code = edit.mixed(code, convert(other.code, other.model, model).code, share)
         if self.identity is not None:
             code = edit.exaggerated(code, self.identity)
         if self.albedo:

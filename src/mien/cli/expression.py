@@ -158,16 +158,19 @@ class Expression:
 
 
 def codes_in(path: Path, most: int) -> list[FaceCode]:
-    """The codes of a photograph's faces, largest first, or of a `.face.json`.
+    """The default model's codes of a photograph's faces, largest first, or of a `.face.json` of any model.
 
     Raises:
         NoFace: the photograph has none.
         UnreadableInput, BadFaceFile: the file cannot be read.
     """
     if is_face_file(path):
-        from mien.facefile import load_face
+        from mien.conversion import in_default_model
+        from mien.facefile import load_face, model_id
+        from mien.morphable import load_model
 
-        return [load_face(path).code]
+        model = load_model(model_id(path).split("/")[0])
+        return [in_default_model(load_face(path, model).code, model)]
     from mien.reconstruction import reconstruct
 
     faces = reconstruct(path, max_faces=most)

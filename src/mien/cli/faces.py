@@ -21,8 +21,12 @@ _PICTURES = (".png", *_JPEG)
 _SUFFIXES = (*_PICTURES, ".glb", FACE_SUFFIX)
 
 
-def open_face(path: Path) -> Reconstruction:
+def open_face(path: Path, model: str = "anny") -> Reconstruction:
     """The largest face of a photograph, or the face of a `.face.json`.
+
+    Args:
+        path: of either.
+        model: in which a photograph's face is reconstructed; a `.face.json` has its own.
 
     Raises:
         mien.errors.MienError: the file cannot be read, or has no face.
@@ -31,10 +35,22 @@ def open_face(path: Path) -> Reconstruction:
 
     if is_face_file(path):
         return reopen(path)
-    faces = reconstruct(path, max_faces=1)
+    faces = reconstruct(path, model=model, max_faces=1)
     if not faces:
         raise no_face(path)
     return faces[0]
+
+
+def check_model(name: str) -> None:
+    """That a model of that name is at hand.
+
+    Raises:
+        ValueError: there is none.
+    """
+    from mien.model_files.store import model_names, unknown_model
+
+    if name not in model_names():
+        raise ValueError(unknown_model(name))
 
 
 def numbers(assignments: Sequence[str], option: str) -> dict[str, float]:

@@ -13,6 +13,7 @@ from tyro.conf import Positional, arg, subcommand
 from mien import assets
 from mien.cli.status import Status
 from mien.cli.terminal import show
+from mien.errors import BadAsset
 
 
 def model_names() -> list[str]:
@@ -31,19 +32,24 @@ class List:
     """
 
     def run(self) -> int:
-        """Prints name, size, licence and provenance of each."""
+        """Prints name, size, licence and provenance of each; a line on standard error for a damaged file."""
         from rich.table import Table
 
         from mien.model_files.formats import FORMATS
-        from mien.model_files.packaged import read_header
-        from mien.model_files.store import added_file, added_names, packaged_names
+        from mien.model_files.store import added_file, added_names, packaged_names, read_origin
 
         table = Table("model", "size", "licence", "made from", box=None, header_style="bold")
         for name in packaged_names():
             asset = assets.catalogue()[f"{name}.safetensors"]
             table.add_row(name, _size(assets.path(asset.file)), asset.licence, asset.provenance)
+        status = Status.DONE
         for name in added_names():
-            added = read_header(added_file(name))["added"]
+            try:
+                added = read_origin(name)
+            except BadAsset as error:
+                print(error, file=sys.stderr)
+                status = Status.UNREADABLE
+                continue
             table.add_row(
                 name, _size(added_file(name)), added["licence"], f"{added['title']}: {added['source']}"
             )
@@ -52,7 +58,7 @@ class List:
         for kind, form in FORMATS.items():
             table.add_row(kind, form.files, form.home)
         show(table)
-        return Status.DONE
+        return status
 
 
 @dataclass(frozen=True)
@@ -176,8 +182,7 @@ class Models:
 
 def _origin(name: str) -> dict[str, str]:
     """Where a model comes from, by what is told of it."""
-    from mien.model_files.packaged import read_header
-    from mien.model_files.store import added_file, packaged_names
+    from mien.model_files.store import added_file, packaged_names, read_origin
 
     if name in packaged_names():
         asset = assets.catalogue()[f"{name}.safetensors"]
@@ -189,7 +194,7 @@ def _origin(name: str) -> dict[str, str]:
             "made by": asset.command,
         }
     file = added_file(name)
-    added = read_header(file)["added"]
+    added = read_origin(name)
     return {
         "file": f"{file}, {_size(file)}",
         "licence": added["licence"],

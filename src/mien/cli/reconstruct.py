@@ -129,13 +129,18 @@ class Reconstruct:
 
     def _write_arkit(self, outcomes: list[_Outcome], results: Results) -> None:
         """Of all faces whose results are there, from this run and before."""
+        from mien.conversion import in_default_model
         from mien.export.arkit import arkit_csv
         from mien.facefile import load_face
         from mien.files import write_whole
         from mien.morphable import load_model
 
         model, done = load_model(self.model), (outcome.item for outcome in outcomes if outcome.done)
-        codes = [load_face(path, model).code for item in done for path in results.face_files(item)]
+        codes = [
+            in_default_model(load_face(path, model).code, model)
+            for item in done
+            for path in results.face_files(item)
+        ]
         if codes:
             write_whole(self.arkit, arkit_csv(codes))
 

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from mien.cli.each import progress
-from mien.cli.faces import needs_photo, open_face, result_bytes, suffix_of, write_all
+from mien.cli.faces import check_model, needs_photo, open_face, result_bytes, suffix_of, write_all
 from mien.cli.inputs import expand, stem_of
 from mien.cli.status import Status
 from mien.errors import CannotWrite, MienError, NoFace, UnreadableInput
 
 if TYPE_CHECKING:
-    from mien.facecode import FaceCode
     from mien.reconstruction import Reconstruction
 
 
@@ -56,6 +55,8 @@ class Transfer:
     """Take the source's pose of the head too."""
     light: bool = False
     """Take the source's light too."""
+    model: Annotated[str, arg(metavar="NAME")] = "anny"
+    """Face model for photos; `mien models list` names them. A .face.json has its own."""
     alone: bool = False
     """Picture of the head alone: transparent around it, in a JPEG plain grey."""
 
@@ -64,6 +65,7 @@ class Transfer:
         items = list(expand(self.targets))
         folder = None
         try:
+            check_model(self.model)
             if not items:
                 raise ValueError("give at least one target: a photo, folder, glob or .face.json")
             if not self.out:
@@ -81,8 +83,8 @@ class Transfer:
             print(f"mien transfer: {error}", file=sys.stderr)
             return Status.USAGE
         try:
-            source = open_face(self.source)
-            rest = [p and open_face(p).code for p in (self.source_neutral, self.target_neutral)]
+            source = open_face(self.source, self.model)
+            rest = [p and open_face(p, self.model) for p in (self.source_neutral, self.target_neutral)]
         except NoFace as error:
             print(error, file=sys.stderr)
             return Status.NO_FACE
@@ -109,23 +111,27 @@ class Transfer:
         target: Path,
         paths: tuple[Path, ...],
         source: Reconstruction,
-        rest: list[FaceCode | None],
+        rest: list[Reconstruction | None],
         written: set[Path],
     ) -> None:
         from mien import edit
+        from mien.conversion import convert
 
         if written & set(paths):
             raise CannotWrite(f"{target}: its result would replace {paths[0]} of another target; rename it")
-        face = open_face(target)
+        face = open_face(target, self.model)
         if face.image is None and needs_photo(paths, self.alone):
             raise UnreadableInput(
                 f"{target}: its photo is not here; put it back, or give --alone, .glb or .face.json"
             )
-        code = edit.with_expression_of(face.model, face.code, source.code, *rest)
+        shown, *rest = (
+            other and convert(other.code, other.model, face.model).code for other in (source, *rest)
+        )
+        code = edit.with_expression_of(face.model, face.code, shown, *rest)
         if self.pose:
-            code = edit.with_pose_of(code, source.code)
+            code = edit.with_pose_of(code, shown)
         if self.light:
-            code = edit.with_light_of(code, source.code)
+            code = edit.with_light_of(code, shown)
         edited = face.edited(code)
         write_all({path: result_bytes(edited, path, self.alone) for path in paths})
         written.update(paths)

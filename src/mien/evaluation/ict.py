@@ -6,9 +6,7 @@ R. Li, K. Bladin, Y. Zhao et al., "Learning Formation of Physically-Based Face A
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import tarfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -16,20 +14,21 @@ import numpy as np
 
 from mien.errors import UnreadableInput
 from mien.evaluation.detections import save_arrays
-from mien.facecode import ARKIT_NAMES
+from mien.model_files import ict as files
+from mien.model_files.published import PublishedModel
+
+COUNT = files.COUNT
 
 PARTS = {
-    "skin": slice(0, 11248),
-    "mouth": slice(11248, 13294),
-    "sockets": slice(13294, 14062),
-    "gums": slice(14062, 17039),
-    "teeth": slice(17039, 21451),
-    "eye_left": slice(21451, 23021),
-    "eye_right": slice(23021, 24591),
+    "skin": files.PARTS["skin"],
+    "mouth": files.PARTS["mouth"],
+    "sockets": files.PARTS["sockets"],
+    "gums": files.PARTS["tongue"],
+    "teeth": slice(files.PARTS["teeth_upper"].start, files.PARTS["teeth_lower"].stop),
+    "eye_left": files.PARTS["eye_left"],
+    "eye_right": files.PARTS["eye_right"],
 }
-"""Vertices of each part, from the tables of ICT's README; tear film, lashes and shadows are dropped."""
-
-COUNT = 24591
+"""Vertices of each part; tear film, lashes and shadows are dropped."""
 
 LANDMARKS68 = np.array([
     1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966, 3661, 4390, 3927, 3924, 2608, 3272, 4088, 3443,
@@ -47,7 +46,8 @@ class IctModel:
     Attributes:
         mean: (V, 3) float32.
         identity: (100, V, 3) float32, displacement at one standard deviation.
-        expression: (52, V, 3) float32, displacement at coefficient 1, in the order of `ARKIT_NAMES`.
+        expression: (52, V, 3) float32, displacement at coefficient 1, in the order of ARKit's names; of
+            `tongueOut` ICT has no shape, so it is zero.
         triangles: (T, 3) int32, counter-clockwise from outside.
     """
 
@@ -76,15 +76,18 @@ def cache_folder() -> Path:
 
 
 def load_ict(archive: Path, cache: Path | None = None) -> IctModel:
-    """ICT's model, parsed once and then kept as npz.
+    """ICT's model; an archive is parsed once and then kept as npz.
 
     Args:
-        archive: `ict-facekit.tar.xz`, the published folder FaceXModel with its OBJ files.
+        archive: of the published folder FaceXModel with its OBJ files, or that folder.
         cache: folder for the parsed arrays; `cache_folder()` if not given.
 
     Raises:
-        UnreadableInput: the archive is missing or holds no such files.
+        UnreadableInput: the archive is missing.
+        BadModelFile: it holds no such files, or not all of them.
     """
+    if archive.is_dir():
+        return _between_the_eyes(files.read_ict(archive))
     try:
         with archive.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -94,58 +97,18 @@ def load_ict(archive: Path, cache: Path | None = None) -> IctModel:
     if kept.exists():
         with np.load(kept) as arrays:
             return IctModel(**arrays)
-    model = _parse(archive)
+    model = _between_the_eyes(files.read_ict(archive))
     save_arrays(kept, **{f.name: getattr(model, f.name) for f in fields(model)})
     return model
 
 
-def _parse(archive: Path) -> IctModel:
-    shapes, triangles = {}, None
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                name = Path(member.name)
-                if name.suffix == ".obj":
-                    lines = tar.extractfile(member).read().splitlines()
-                    shapes[name.stem] = _positions(lines)
-                    if name.stem == "generic_neutral_mesh":
-                        triangles = _triangles(lines)
-        mean = shapes.pop("generic_neutral_mesh")
-    except (tarfile.TarError, EOFError, KeyError, ValueError) as error:
-        raise UnreadableInput(f"{archive}: not ICT-FaceKit's archive ({error})") from error
-    displacement = {name: (10.0 * (shape - mean)).astype(np.float32) for name, shape in shapes.items()}
-    mean = 10.0 * mean
-    eyes = [0.5 * (mean[PARTS[eye]].min(0) + mean[PARTS[eye]].max(0)) for eye in ("eye_left", "eye_right")]
+def _between_the_eyes(published: PublishedModel) -> IctModel:
+    """The model with its origin between the eyeballs of its mean, and ARKit's 52 for expressions."""
+    eyes = [published.mean[PARTS[eye]] for eye in ("eye_left", "eye_right")]
+    origin = np.mean([0.5 * (eye.min(axis=0) + eye.max(axis=0)) for eye in eyes], axis=0)
     return IctModel(
-        mean=(mean - np.mean(eyes, axis=0)).astype(np.float32),
-        identity=np.stack([displacement[f"identity{k:03d}"] for k in range(100)]),
-        expression=np.stack([_expression(displacement, name) for name in ARKIT_NAMES]),
-        triangles=triangles,
+        mean=(published.mean - origin).astype(np.float32),
+        identity=published.identity,
+        expression=np.tensordot(published.from_arkit.T.astype(np.float32), published.expression, 1),
+        triangles=published.triangles,
     )
-
-
-def _expression(displacement: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """ICT writes `_L` for `Left`, and has two halves of some shapes of which ARKit has one."""
-    if name == "tongueOut":
-        return np.zeros_like(displacement["jawOpen"])
-    if name in displacement:
-        return displacement[name]
-    for end, short in (("Left", "_L"), ("Right", "_R")):
-        if name.removesuffix(end) + short in displacement and name.endswith(end):
-            return displacement[name.removesuffix(end) + short]
-    return displacement[f"{name}_L"] + displacement[f"{name}_R"]
-
-
-def _positions(lines: list[bytes]) -> np.ndarray:
-    rows = b"\n".join(line[2:] for line in lines if line.startswith(b"v "))
-    return np.loadtxt(io.BytesIO(rows), usecols=(0, 1, 2))[:COUNT]
-
-
-def _triangles(lines: list[bytes]) -> np.ndarray:
-    triangles = []
-    for line in lines:
-        if line.startswith(b"f "):
-            corner = [int(c.split(b"/")[0]) - 1 for c in line.split()[1:]]
-            triangles += [[corner[0], corner[k], corner[k + 1]] for k in range(1, len(corner) - 1)]
-    triangles = np.array(triangles, np.int32)
-    return triangles[(triangles < COUNT).all(1)]

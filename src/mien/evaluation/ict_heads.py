@@ -17,12 +17,11 @@ from mien.camera import Camera, rotate, rotation_matrix, rotation_vector, to_cam
 from mien.evaluation.closest_point import Surface
 from mien.evaluation.detections import save_arrays
 from mien.evaluation.geometry import LANDMARKS, NOSE_TIP, align, near_nose
-from mien.evaluation.ict import COUNT, LANDMARKS68, PARTS, IctModel, load_ict
+from mien.evaluation.ict import COUNT, LANDMARKS68, PARTS, IctModel
 from mien.facecode import ARKIT_NAMES
 from mien.image import load_image, to_uint8
 from mien.lighting import directional_light, uniform_light
 from mien.mesh import incident_triangles, normalize, vertex_normals
-from mien.model_files.ict import read_ict
 from mien.morphable import MorphableModel
 from mien.render import render_mesh
 
@@ -54,25 +53,6 @@ _IRISES = np.array([(0.045, 0.02, 0.011), (0.11, 0.055, 0.025), (0.09, 0.14, 0.1
 _PAIRS = tuple(n for n in ARKIT_NAMES if n.endswith("Left") and n not in ("jawLeft", "mouthLeft"))
 _SINGLES = tuple(n for n in ARKIT_NAMES if not n.endswith(("Left", "Right")) or n[:3] == "jaw" or n[5:] in (
     "Left", "Right"))  # fmt: skip
-
-
-def open_ict(path: Path) -> IctModel:
-    """ICT's model from the published folder FaceXModel, or from an archive of it, which is parsed only once.
-
-    Raises:
-        UnreadableInput, BadModelFile: there is no such folder or archive.
-    """
-    if not path.is_dir():
-        return load_ict(path)
-    published = read_ict(path)
-    eyes = [published.mean[PARTS[name]] for name in ("eye_left", "eye_right")]
-    origin = np.mean([0.5 * (eye.min(0) + eye.max(0)) for eye in eyes], axis=0)
-    return IctModel(
-        mean=(published.mean - origin).astype(np.float32),
-        identity=published.identity,
-        expression=np.tensordot(published.from_arkit.T.astype(np.float32), published.expression, 1),
-        triangles=published.triangles,
-    )
 
 
 @dataclass(frozen=True, eq=False)

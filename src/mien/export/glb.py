@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.export.surface import Surface, cut_at_seams
-from mien.facecode import FaceCode
+from mien.facecode import ARKIT_NAMES, FaceCode
 from mien.files import write_whole
 from mien.image import jpeg_bytes
 from mien.mesh import incident_triangles, vertex_normals
@@ -18,6 +18,9 @@ from mien.morphable import MorphableModel
 
 if TYPE_CHECKING:
     import pygltflib as gltf
+
+WHOLE_EXPRESSION = "expression"
+"""Name of the morph target that is all of a PCA model's expression."""
 
 _METRES_PER_MM = 1e-3
 _STILL_MM = 1e-4  # a vertex that a target moves less stays: ten such errors add up to a micrometre
@@ -58,6 +61,8 @@ def glb_bytes(model: MorphableModel, code: FaceCode, texture: np.ndarray) -> byt
     The head stands unposed in glTF's frame, which is the model's in metres: y up, face toward +z. Its
     geometry is the identity without expression; each of the model's expressions is a morph target, named in
     `mesh.extras.targetNames` as these programs look for it, and the code's expression is `mesh.weights`.
+    The components of a PCA, many and without meaning, are left out: of such a model the targets are the
+    code's expression as a whole, at weight 1, and ARKit's 52 actions as the model can do them.
     Targets carry normals too, or a smile would be lit like a neutral face; they are stored sparsely, because
     most move a small part of the head. The texture is a JPEG: a PNG of a photograph would be several times
     larger.
@@ -72,8 +77,8 @@ def glb_bytes(model: MorphableModel, code: FaceCode, texture: np.ndarray) -> byt
     """
     import pygltflib as gltf
 
-    expressions = model.expression_components
-    neutral = model.vertices(np.asarray(code.identity), np.zeros(len(expressions)))
+    names, expressions, weights = _expressions(model, code)
+    neutral = model.vertices(np.asarray(code.identity), np.zeros(model.layout.expression))
     incident = incident_triangles(model.triangles, len(neutral))
     normals = vertex_normals(neutral, model.triangles, incident)
     targets = [(d, vertex_normals(neutral + d, model.triangles, incident) - normals) for d in expressions]
@@ -87,8 +92,8 @@ def glb_bytes(model: MorphableModel, code: FaceCode, texture: np.ndarray) -> byt
         meshes=[
             gltf.Mesh(
                 name=name,
-                weights=[float(weight) for weight in code.expression],
-                extras={"targetNames": list(model.expression_names)},
+                weights=[float(weight) for weight in weights],
+                extras={"targetNames": list(names)},
             )
         ],
         textures=[gltf.Texture(sampler=0, source=0)],
@@ -117,6 +122,16 @@ def glb_bytes(model: MorphableModel, code: FaceCode, texture: np.ndarray) -> byt
     document.buffers = [gltf.Buffer(byteLength=len(data.bytes))]
     document.set_binary_blob(bytes(data.bytes))
     return b"".join(document.save_to_bytes())
+
+
+def _expressions(model: MorphableModel, code: FaceCode) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Names of the morph targets, (T, V, 3) mm that they move, and (T,) weights."""
+    own = model.expression_components
+    if model.correspondence is None or np.isfinite(model.expression_bounds[1]):
+        return model.expression_names, own, np.asarray(code.expression)
+    coefficients = np.vstack([code.expression, model.correspondence.from_arkit.T])
+    moved = np.tensordot(coefficients.astype(np.float32), own, 1)
+    return (WHOLE_EXPRESSION, *ARKIT_NAMES), moved, np.eye(1, len(moved))[0]
 
 
 def _surfaces(model: MorphableModel) -> list[tuple[_Material, np.ndarray]]:

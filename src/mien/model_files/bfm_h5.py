@@ -4,6 +4,10 @@ T. Gerig et al., "Morphable Face Models - An Open Framework", FG 2018. Statistic
 `expression/model` and `color/model`: `mean` (3 V,), `pcaBasis` (3 V, K) with unit columns and `pcaVariance`
 (K,); x, y and z of a vertex follow each other; millimetres, colours in [0, 1]. The mesh is at
 `shape/representer`: `points` (3, V) and `cells` (3, T).
+
+Checked against the file: shapes, unit columns, the size of the face, the range of the colours, that the
+mean of the expressions is a displacement. Not to be checked: that colours are sRGB, which no publication
+says.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ _UNIT_COLUMN = 1e-2
 """How far the length of a basis vector may be from 1."""
 _DISPLACEMENT_MM = 30.0
 """Greatest mean of the expressions, which is added to the mean shape: more is no displacement."""
+_LARGEST = 1 << 28
+"""Numbers of one array; the published files have 35 million at most."""
 
 
 def read_bfm_h5(path: Path) -> PublishedModel:
@@ -113,4 +119,6 @@ def _array(file: Path, h5: h5py.File, name: str) -> np.ndarray:
         raise BadModelFile(
             f"{file}: has no array {name}; is it a Basel Face Model 2017 or 2019 with expressions?"
         )
+    if found.size > _LARGEST:
+        raise BadModelFile(f"{file}: {name} has {found.size:,} numbers, which no face model has; get it anew")
     return found[()]

@@ -1,13 +1,16 @@
 """Basel Face Model 2009 with the expressions of Guo et al., and Deep3DFaceRecon's cut of it: MATLAB files.
 
-P. Paysan et al., "A 3D Face Model for Pose and Illumination Invariant Face Recognition", AVSS 2009; Y. Guo et
-al., "CNN-based Real-time Dense Face Reconstruction", PAMI 2018; Y. Deng et al., "Accurate 3D Face
-Reconstruction with Weakly-Supervised Learning", CVPRW 2019. The published file is in micrometres with colours
-from 0 to 255; `shapePC` and `texPC` have unit columns and `shapeEV` and `texEV` standard deviations.
-`Exp_Pca.bin` is int32 count, float32 mean (3 V,), float32 components (count, 3 V), `std_exp.txt` their
-standard
-deviations; V = 53,215 vertices, which `BFM_exp_idx.mat` names among the 53,490. Deep3DFaceRecon's file is in
-decimetres, scaled already.
+P. Paysan et al., "A 3D Face Model for Pose and Illumination Invariant Face Recognition", AVSS 2009; Y. Guo
+et al., "CNN-based Real-time Dense Face Reconstruction", PAMI 2018; Y. Deng et al., "Accurate 3D Face
+Reconstruction with Weakly-Supervised Learning", CVPRW 2019. The published file is in micrometres with
+colours from 0 to 255; `shapePC` and `texPC` have unit columns and `shapeEV` and `texEV` standard
+deviations. `Exp_Pca.bin` is int32 count, float32 mean (3 V,), float32 components (count, 3 V),
+`std_exp.txt` their standard deviations; V = 53,215 vertices, which `BFM_exp_idx.mat` names among the
+53,490. Deep3DFaceRecon's file is in decimetres, scaled already.
+
+Checked against the files: shapes, units by the size of the face, unit columns of the bases, that
+`trimIndex` fits the expressions. Not to be checked: whether the mean of the expressions belongs to the
+neutral face.
 """
 
 from __future__ import annotations

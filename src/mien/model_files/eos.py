@@ -3,10 +3,12 @@
 P. Huber et al., "A Multiresolution 3D Morphable Face Model and Fitting Framework", VISAPP 2016. Numbers are
 little-endian: a matrix is int32 rows and columns and its float32 columns; a list a uint64 length and its
 items; an optional a byte, 1 where it is empty; a variant the int32 number of its kind. Version 4 of
-`MorphableModel`,
-checked against eos-py 1.5.0, is: uint32 version; PCAs of shape and of colour, each mean, orthonormal basis,
-eigenvalues, triangles; optional expressions (0 a PCA, 1 a list of names and displacements); optional names of
-vertices; texture coordinates (float64, v down); triangles of these. Millimetres.
+`MorphableModel`, checked against eos-py 1.5.0, is: uint32 version; PCAs of shape and of colour, each mean,
+orthonormal basis, eigenvalues, triangles; optional expressions (0 a PCA, 1 a list of names and
+displacements); optional names of vertices; texture coordinates (float64, v down); triangles of these.
+Millimetres.
+
+Checked against the file: its version, that it ends where the model does, shapes, the size of the face.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from mien.model_files.published import PublishedModel
+from mien.model_files.published import PublishedModel, check_movements
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,9 @@ class Format:
             mien.errors.MissingLibrary: a library that reads it is not installed.
         """
         module, function = self.reader
-        return getattr(import_module(f"mien.model_files.{module}"), function)(path)
+        model = getattr(import_module(f"mien.model_files.{module}"), function)(path)
+        check_movements(path, model)
+        return model
 
 
 _BASEL = "Basel Face Model licence (non-commercial research; registration)"

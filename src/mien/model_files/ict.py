@@ -2,13 +2,17 @@
 
 R. Li, K. Bladin, Y. Zhao et al., "Learning Formation of Physically-Based Face Attributes", CVPR 2020. The
 neutral head, 100 heads one standard deviation along an identity mode each, and a head for each expression,
-all of one topology. Tear film, lashes and the shadows over the eyes are translucent and are left out.
+all of one topology. Tear film, lashes and the shadows over the eyes are translucent and are left out. All
+of it is checked on the published files.
 """
 
 from __future__ import annotations
 
+import io
+import lzma
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +20,7 @@ import numpy as np
 
 from mien.errors import BadModelFile
 from mien.facecode import ARKIT_NAMES
-from mien.model_files.published import PublishedModel, check_size, triangles_of, unreadable
+from mien.model_files.published import PublishedModel, check_size, checked, triangles_of, unreadable
 
 NEUTRAL = "generic_neutral_mesh"
 PARTS = {
@@ -46,6 +50,8 @@ _TILES = {
 """Corner and side of each opaque material's square in the texture."""
 _IDENTITY = re.compile(r"identity(\d{3})")
 _MM = 10.0
+_LARGEST = 1 << 26
+"""Bytes of one OBJ file in an archive; ICT's have 3 MB."""
 
 
 def read_ict(path: Path) -> PublishedModel:
@@ -126,8 +132,13 @@ def _objects(path: Path) -> Iterator[tuple[str, bytes]]:
             with tarfile.open(path) as tar:
                 for member in tar:
                     if member.isfile() and member.name.endswith(".obj"):
+                        if member.size > _LARGEST:
+                            raise BadModelFile(
+                                f"{path}: {member.name} has {member.size:,} bytes, expected at most "
+                                f"{_LARGEST:,}; is it ICT-FaceKit's archive?"
+                            )
                         yield f"{path}/{member.name}", tar.extractfile(member).read()
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, EOFError, tarfile.TarError, lzma.LZMAError, zlib.error) as error:
         raise unreadable(path, error, "ICT-FaceKit's folder FaceXModel, or a tar archive of it") from error
 
 
@@ -138,13 +149,11 @@ def _positions(file: Path, text: bytes) -> np.ndarray:
         raise BadModelFile(
             f"{file}: has {len(rows)} vertices, expected {_ALL} as in ICT-FaceKit's other files"
         )
-    positions = np.fromstring(b" ".join(rows), sep=" ") if rows else np.zeros(0)
-    if positions.size != 3 * _ALL:
-        raise BadModelFile(f"{file}: has vertices of other than three numbers, or no numbers; get it anew")
-    positions = positions.reshape(-1, 3)[:COUNT]
-    if not np.isfinite(positions).all():
-        raise BadModelFile(f"{file}: has vertices that are not finite (NaN or infinite); get it anew")
-    return positions
+    try:
+        positions = np.loadtxt(io.BytesIO(b"\n".join(rows[:COUNT])), usecols=(0, 1, 2), comments=None)
+    except ValueError as error:
+        raise unreadable(file, error, "an OBJ file of vertices with three numbers") from error
+    return checked(file, "its vertex list", positions, COUNT, 3)
 
 
 def _surface(path: Path, text: bytes, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

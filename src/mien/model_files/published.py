@@ -12,6 +12,10 @@ from mien.errors import BadModelFile
 
 _HEAD_MM = (80.0, 700.0)
 """Least and greatest height of a mean face or head with shoulders: beyond, the unit is another."""
+_FARTHEST_MM = 1000.0
+"""Greatest movement of a vertex at coefficient 1, turns of a whole head by a radian among them."""
+_LARGEST = 1e12
+"""Of any number in any unit used: squares of it are finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +70,7 @@ def checked(file: Path, name: str, array: Any, *shape: int | str, dtype: Any = n
         dtype: of the result.
 
     Raises:
-        BadModelFile: it holds no numbers, has another shape, or a number is not finite.
+        BadModelFile: it holds no numbers, has another shape, or a number is not finite or absurdly large.
     """
     array = np.asarray(array)
     expected = f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
@@ -77,6 +81,8 @@ def checked(file: Path, name: str, array: Any, *shape: int | str, dtype: Any = n
         raise BadModelFile(f"{file}: {name} has shape {array.shape}, expected {expected}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise BadModelFile(f"{file}: {name} has numbers that are not finite (NaN or infinite); get it anew")
+    if array.dtype.kind == "f" and (largest := np.abs(array).max()) > _LARGEST:
+        raise BadModelFile(f"{file}: {name} has the number {largest:.3g}, which no face has; get it anew")
     return np.ascontiguousarray(array, dtype)
 
 
@@ -117,6 +123,21 @@ def check_size(file: Path, name: str, vertices: np.ndarray, unit: str) -> None:
             f"{file}: {name} is {height:.4g} mm high if it is in {unit} as published; "
             f"expected {_HEAD_MM[0]:.0f} to {_HEAD_MM[1]:.0f}: is it in another unit?"
         )
+
+
+def check_movements(path: Path, model: PublishedModel) -> None:
+    """That no coefficient of 1 moves a vertex farther than a head is large.
+
+    Raises:
+        BadModelFile: one does.
+    """
+    for name in ("identity", "expression"):
+        farthest = np.abs(getattr(model, name)).max()
+        if farthest > _FARTHEST_MM:
+            raise BadModelFile(
+                f"{path}: a coefficient of {name} moves a vertex by {farthest:.4g} mm, expected at most "
+                f"{_FARTHEST_MM:.0f}: is its basis in another unit than its mean?"
+            )
 
 
 def unreadable(file: Path, error: Exception, what: str) -> BadModelFile:

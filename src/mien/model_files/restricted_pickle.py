@@ -1,9 +1,9 @@
 """Pickles of arrays read without running anything that they name: they can build arrays and nothing else.
 
 A pickle is a program that calls what it names. Here it gets none of that: each name that pickles of NumPy,
-SciPy
-and chumpy arrays use stands for an inert class of this module, and every other name is an error. No code of
-NumPy's, SciPy's or chumpy's sees the pickle's bytes but `numpy.frombuffer`, with a plain numeric type.
+SciPy and chumpy arrays use stands for an inert class of this module, and every other name is an error. No
+code of NumPy's, SciPy's or chumpy's sees the pickle's bytes but `numpy.frombuffer`, with a plain numeric
+type.
 """
 
 from __future__ import annotations

@@ -6,10 +6,11 @@ import difflib
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from mien import assets
 from mien.errors import BadAsset, BadModelFile
-from mien.model_files.packaged import read_model_file, read_packaged
+from mien.model_files.packaged import read_header, read_model_file, read_packaged
 from mien.morphable import MorphableModel
 
 _SUFFIX = ".safetensors"
@@ -43,6 +44,21 @@ def added_file(name: str) -> Path:
     return data_folder() / f"{name}{_SUFFIX}"
 
 
+def read_origin(name: str) -> dict[str, Any]:
+    """What `mien models add` keeps of an added model: kind, title, licence, source, date, remarks, residuals.
+
+    Raises:
+        BadAsset: the file is damaged, or is not the one that was made under that name.
+    """
+    file = added_file(name)
+    header = read_header(file)
+    if not header.get("added") or header["name"] != name:
+        raise BadAsset(
+            f"{file}: is not what `mien models add` made under that name; remove it, or add the model again"
+        )
+    return header["added"]
+
+
 def check_new_name(name: str, replace: bool = False) -> None:
     """That a model of that name may be added.
 
@@ -74,5 +90,6 @@ def read_named(name: str) -> MorphableModel:
     if name in packaged_names():
         return read_packaged(name)
     if name in added_names():
+        read_origin(name)
         return read_model_file(added_file(name))
     raise BadAsset(unknown_model(name))

@@ -124,13 +124,13 @@ class EvaluateGeometry:
             heads_and_detections,
             score_means,
         )
-        from mien.evaluation.ict import cache_folder
-        from mien.evaluation.ict_heads import TEST_SEED, open_ict
+        from mien.evaluation.ict import cache_folder, load_ict
+        from mien.evaluation.ict_heads import TEST_SEED
         from mien.evaluation.scans import contender
         from mien.evaluation.ways import as_reconstructed
         from mien.morphable import load_model
 
-        ict = open_ict(self.ict)
+        ict = load_ict(self.ict)
         seeds = range(TEST_SEED, TEST_SEED + (self.limit or _HEADS))
         backgrounds = pictures_in(self.backgrounds) if self.backgrounds else []
         drawn = heads_and_detections(ict, load_model(), seeds, backgrounds, cache_folder(), progress=tracked)
