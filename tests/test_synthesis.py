@@ -8,11 +8,11 @@ from numpy.testing import assert_allclose
 
 from mien.expressions.prototypes import ACTION_UNITS, EXPRESSIONS, VARIANTS, arkit_vector, prototypes
 from mien.facecode import ARKIT_NAMES
+from mien.fit.landmark_response import landmark_response
 from mien.morphable import load_model
 from mien.synthesis import BLOCK, Recipe, generate, picture
 from mien.synthesis.codes import landmarks_in_crops, random_codes, random_light, seen_in_crops
 from mien.synthesis.expressions import EMOTIONS, KINDS, random_expressions
-from mien.synthesis.landmark_response import landmark_response
 from mien.synthesis.textures import grain, strands, surfaces
 from mien.synthesis.world import SMALLEST_FACE_PX, World, _softened
 from mien.synthesis.world_kernel import develop, lay_over

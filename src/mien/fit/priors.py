@@ -70,6 +70,8 @@ class LandmarkPriors:
         noise: measured errors of the detector; without it every landmark errs by itself.
         shared: share of the measured common variance that is believed. With all of it heads are truer in 3D
             but sit less well on their photographs; chosen by both (docs/accuracy.md).
+        answered: share of the detector's measured ways with expressions, and of its mean error, that is
+            expected of photographs (`mien.fit.landmark_response`).
         noise_mm: deviation of one landmark at the face: where `noise` is measured, what real photographs add.
         contour_noise_mm: the same on the occluding contour.
         identity: of an identity component.
@@ -83,11 +85,12 @@ class LandmarkPriors:
 
     noise: LandmarkNoise | None = None
     shared: float = 0.08
+    answered: float = 0.5
     noise_mm: float = 1.2
     contour_noise_mm: float = 2.4
     identity: float = 0.35
     expression: float = 0.15
-    encoded_expression: float = 0.15
+    encoded_expression: float = 0.07
     distance_mm: float = 900.0
     log_distance: float = 0.35
     focal_sides: float = 1.6

@@ -11,11 +11,11 @@ from mien.camera import Camera, project, to_camera
 from mien.crop_camera import to_crop_camera
 from mien.facecode import ARKIT_NAMES, FaceCode
 from mien.fit.landmark_fit import LandmarkBasis
+from mien.fit.landmark_response import landmark_response
 from mien.fit.priors import measured_priors
 from mien.lighting import directional_light, uniform_light
 from mien.morphable import MorphableModel
 from mien.synthesis.expressions import random_expressions
-from mien.synthesis.landmark_response import landmark_response
 
 DISTANCE_MM, LOG_DISTANCE = 800.0, 0.5
 """Median and log deviation of the distance to the camera: selfies to long lenses."""

@@ -11,10 +11,10 @@ from mien.align import EYE_CORNERS_LEFT, EYE_CORNERS_RIGHT, MOUTH_CORNERS, SIDE
 from mien.camera import Camera, project, rotation_matrix, to_camera
 from mien.facecode import FaceCode
 from mien.fit.landmark_fit import LandmarkBasis
+from mien.fit.landmark_response import landmark_response
 from mien.lighting import rotate_light
 from mien.morphable import MorphableModel
 from mien.synthesis.codes import OWN_NOISE_MM, SHARED_NOISE
-from mien.synthesis.landmark_response import landmark_response
 from mien.synthesis.on_device.chance import Chance
 
 _FLIP = (1.0, -1.0, -1.0)
