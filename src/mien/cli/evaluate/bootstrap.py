@@ -49,9 +49,8 @@ class EvaluateBootstrap:
             from mien.evaluation.one_face import CANDIDATES, through_networks
 
             sources = networks_of(self.folder, len(stages.stages) - 1)
-            loaded = dict(zip(stages.names, map(LoadedEncoder.of, sources), strict=True))
-            networks = {name: (e.network, e.model, e.recipe.size) for name, e in loaded.items()}
-            faces = partial(through_networks, pictures_in(self.photos, CANDIDATES), networks)
+            encoders = dict(zip(stages.names, map(LoadedEncoder.of, sources), strict=True))
+            faces = partial(through_networks, pictures_in(self.photos, CANDIDATES), encoders)
             report = replace(report, figures={**report.figures, ".faces": faces})
         show_report(report, self.out, "bootstrap")
         return Status.DONE
