@@ -123,6 +123,8 @@ def test_the_networks_of_stages_begin_with_the_start(run, tmp_path):
 def test_unfinished_bootstrapping_costs_a_line(tmp_path, capsys):
     assert main(["evaluate", "bootstrap", str(tmp_path)]) == 4
     assert "bootstrap.json: cannot be read" in capsys.readouterr().err
+    assert main(["evaluate", "bootstrap", str(tmp_path), "--photos", str(tmp_path)]) == 2
+    assert "say where (-o DIR)" in capsys.readouterr().err
     for text in ("{", "[]", '{"stages": [{}]}', '{"stages": [], "held_out": 1, "photographs": 2}'):
         (tmp_path / "bootstrap.json").write_text(text)
         with pytest.raises(UnreadableInput, match=r"bootstrap\.json: damaged"):

@@ -22,6 +22,7 @@ from mien.expressions.prototypes import EXPRESSIONS
 from mien.facefile import Face, save_face
 from mien.image import load_image, to_uint8
 from mien.morphable import MorphableModel, load_model
+from mien.synthesis import BLOCK, Recipe
 from mien.synthesis.corpus import open_corpus
 from mien.thesis.expressions import BaseExpressions
 from mien.thesis.pictures import draw
@@ -29,8 +30,9 @@ from mien.thesis.preset import model_name, recipe
 from mien.thesis.reader import thesis_reading
 from mien.thesis.vectors import SIZE, from_vector, read_vector, to_vector, write_vector
 from mien.training.bootstrap import crop_faces, judge
-from mien.training.config import read_config
+from mien.training.config import TrainingConfig, read_config
 from mien.training.crop_code import CropCode
+from mien.training.train import train
 from published_files import write_bfm_h5
 from thesis_face import COUNTS, thesis_face
 from training_stub import BACKBONE
@@ -201,9 +203,10 @@ def test_a_face_against_itself_is_neutral(encoder, photos, tmp_path, capsys):
 def test_networks_are_judged_on_their_own_crops(encoder, photos, tmp_path, capsys):
     """Two of the thesis and one of mien, on the photographs in which both kinds of detectors find a face."""
     folder, out, ours = tmp_path / "all", tmp_path / "out", tmp_path / "ours"
-    run = ["--size", PX, "--backbone", BACKBONE, "--pictures", "64", "--workers", "0"]
-    assert main(["train", str(ours), *run]) == 0
-    capsys.readouterr()
+    short = {"pictures": BLOCK, "validation_blocks": 1, "workers": 0}
+    assert train(
+        TrainingConfig(folder=ours, recipe=Recipe(size=int(PX)), backbone=BACKBONE, **short)
+    ).finished
     folder.mkdir()
     for photo in photos.glob("*/*.png"):
         shutil.copy(photo, folder / photo.name)
