@@ -91,14 +91,14 @@ def test_one_face_goes_through_all_networks(run, tmp_path):
     (tmp_path / "b.png").write_text("no picture")
     draw(model, random_code(model, 1, 200), 200, tmp_path / "a.png")
     encoder = LoadedEncoder.of(run)
-    networks = {"one": (encoder.network, model, 48), "two": (encoder.network, model, 48)}
-    figure = through_networks([tmp_path / "b.png", tmp_path / "a.png"], networks)
+    encoders = {"one": encoder, "two": encoder}
+    figure = through_networks([tmp_path / "b.png", tmp_path / "a.png"], encoders)
     (tmp_path / "figure.png").write_bytes(figure)
     with Image.open(tmp_path / "figure.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     assert 2 < pixels.shape[1] / pixels.shape[0] < 3.2
     with pytest.raises(NoFace, match="in none of 1 photographs"):
-        through_networks([tmp_path / "b.png"], networks)
+        through_networks([tmp_path / "b.png"], encoders)
 
 
 def test_stages_are_shown(tmp_path, capsys):
@@ -123,6 +123,8 @@ def test_the_networks_of_stages_begin_with_the_start(run, tmp_path):
 def test_unfinished_bootstrapping_costs_a_line(tmp_path, capsys):
     assert main(["evaluate", "bootstrap", str(tmp_path)]) == 4
     assert "bootstrap.json: cannot be read" in capsys.readouterr().err
+    assert main(["evaluate", "bootstrap", str(tmp_path), "--photos", str(tmp_path)]) == 2
+    assert "say where (-o DIR)" in capsys.readouterr().err
     for text in ("{", "[]", '{"stages": [{}]}', '{"stages": [], "held_out": 1, "photographs": 2}'):
         (tmp_path / "bootstrap.json").write_text(text)
         with pytest.raises(UnreadableInput, match=r"bootstrap\.json: damaged"):

@@ -2,27 +2,37 @@
 
 import hashlib
 import json
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from mien.align import align
 from mien.camera import Camera, project, to_camera
 from mien.cli import main
+from mien.evaluation.encoders import LoadedEncoder
 from mien.evaluation.expressions import Confusion
+from mien.evaluation.one_face import SHOWN_PX, drawn
 from mien.expressions.prototypes import EXPRESSIONS
 from mien.facefile import Face, save_face
 from mien.image import load_image, to_uint8
 from mien.morphable import MorphableModel, load_model
+from mien.synthesis import BLOCK, Recipe
 from mien.synthesis.corpus import open_corpus
 from mien.thesis.expressions import BaseExpressions
 from mien.thesis.pictures import draw
-from mien.thesis.preset import model_name
+from mien.thesis.preset import model_name, recipe
 from mien.thesis.reader import thesis_reading
 from mien.thesis.vectors import SIZE, from_vector, read_vector, to_vector, write_vector
-from mien.training.config import read_config
+from mien.training.bootstrap import crop_faces, judge
+from mien.training.config import TrainingConfig, read_config
+from mien.training.crop_code import CropCode
+from mien.training.train import train
 from published_files import write_bfm_h5
 from thesis_face import COUNTS, thesis_face
 from training_stub import BACKBONE
@@ -71,7 +81,7 @@ class Known:
 
 class KnownHull(Known):
     def detect(self, image, max_faces=1):
-        return [face.landmarks68_px for face in self.look(image)]
+        return [face.landmarks68_px for face in self.look(image) if face.landmarks68_px is not None]
 
 
 class KnownMediapipe(Known):
@@ -87,7 +97,7 @@ def photos(model, bases, tmp_path_factory):
     vectors[:, 64:128] = np.tile(bases.prototypes, (4, 1))
     codes = from_vector(vectors, model, 90)
     drawn = draw(model, codes, 90)
-    points = [np.asarray(draw_landmarks(model, codes[i])) for i in range(28)]
+    points = [place_marks(model, codes[i], 90) for i in range(28)]
     for i, image in enumerate(drawn.images):
         photo = np.full((130, 130, 3), 128, np.uint8)
         photo[border:-border, border:-border] = np.where(image.any(-1, keepdims=True), image, 128)
@@ -105,10 +115,10 @@ def photos(model, bases, tmp_path_factory):
         yield folder
 
 
-def draw_landmarks(model, code):
-    """(68, 2) pixels of a crop of 90 pixels."""
+def place_marks(model, code, size):
+    """(68, 2) pixels of a crop of `size` pixels."""
     points = model.landmarks68(model.vertices(code.identity, code.expression))
-    camera = Camera(code.focal_px, np.full(2, 45.0), (90, 90))
+    camera = Camera(code.focal_px, np.full(2, size / 2), (size, size))
     return project(to_camera(points, code.rotation, code.translation), camera)[:, :2]
 
 
@@ -166,6 +176,98 @@ def test_the_runs_are_evaluated(encoder, tmp_path, capsys):
     assert found["round1"]["vertex_mm"] == pytest.approx(found["thesis.onnx"]["vertex_mm"], rel=0.01)
 
 
+def test_the_confusion_matrix_counts_what_is_read(encoder, photos, tmp_path, capsys):
+    arguments = ["--preset", "thesis", "--encoder", str(encoder)]
+    out = tmp_path / "out"
+    assert main(["evaluate", "expression", str(photos), *arguments, "-o", str(out)]) == 0
+    assert "as the thesis reads them" in capsys.readouterr().out
+    places = [str(photos / name) for name in EXPRESSIONS]
+    assert main(["expression", *places, *arguments, "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    expected = Confusion.of([Path(row["file"]).parent.name for row in rows], [row["label"] for row in rows])
+    found = json.loads((out / "expression.json").read_text())["counts"]
+    assert [found[name] for name in EXPRESSIONS] == expected.counts.tolist() and expected.counts.sum() == 28
+
+
+def test_a_face_against_itself_is_neutral(encoder, photos, tmp_path, capsys):
+    photo = next((photos / "surprise").iterdir())
+    for name in ("neutral/ann_0.png", "fear/ann_1.png"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True)
+        shutil.copy(photo, tmp_path / "set" / name)
+    arguments = [str(tmp_path / "set"), "--own-neutral", "-o", str(tmp_path), "--preset", "thesis"]
+    assert main(["evaluate", "expression", *arguments, "--encoder", str(encoder)]) == 0
+    counts = json.loads((tmp_path / "expression.json").read_text())["counts"]
+    assert list(counts) == ["fear"] and counts["fear"][EXPRESSIONS.index("neutral")] == 1
+
+
+def test_networks_are_judged_on_their_own_crops(encoder, photos, tmp_path, capsys):
+    """Two of the thesis and one of mien, on the photographs in which both kinds of detectors find a face."""
+    folder, out, ours = tmp_path / "all", tmp_path / "out", tmp_path / "ours"
+    short = {"backbone": BACKBONE, "pictures": BLOCK, "validation_blocks": 1, "workers": 0}
+    train(TrainingConfig(folder=ours, recipe=Recipe(size=int(PX)), **short))
+    capsys.readouterr()
+    folder.mkdir()
+    for photo in photos.glob("*/*.png"):
+        shutil.copy(photo, folder / photo.name)
+    pixels = np.asarray(Image.open(folder / "00.png"))[::-1]
+    Image.fromarray(pixels).save(folder / "hidden.png")
+    face = next(iter(Known.faces.values()))
+    digest = hashlib.sha256(to_uint8(load_image(folder / "hidden.png")).tobytes()).hexdigest()
+    Known.faces[digest] = SimpleNamespace(landmarks68_px=None, landmarks_px=face.landmarks_px)
+    sources = [encoder.parent / "run", encoder, ours]
+    arguments = [*map(str, sources), "--photos", str(folder), "--pictures", "16", "-o", str(out)]
+    assert main(["evaluate", "encoders", *arguments]) == 0
+    said = capsys.readouterr()
+    assert "28 photographs of all" in " ".join(said.out.split())
+    assert said.err.splitlines() == [f"{folder / 'hidden.png'}: no face found; left out"]
+    scores = list(json.loads((out / "encoders.json").read_text())["encoders"].values())
+    for source, score in zip(sources, scores, strict=True):
+        loaded = LoadedEncoder.of(source)
+        size, preset = loaded.crop_kind
+        crops = crop_faces(sorted(folder.glob("??.png")), size, preset=preset)
+        expected = judge(loaded.network, loaded.model, crops)
+        assert score["nme478"] == pytest.approx(expected["nme478"])
+        assert score["rmse"] == (None if preset == "thesis" else pytest.approx(expected["rmse"]))
+    with Image.open(out / "encoders.png") as figure:
+        assert 1.0 < figure.width / figure.height < 4 / 3  # the photograph and three networks; three rows
+
+
+def test_stages_are_shown_on_faces(encoder, photos, tmp_path):
+    arguments = ["--photos", str(photos / "fear"), "-o", str(tmp_path)]
+    assert main(["evaluate", "bootstrap", str(encoder.parent / "real"), *arguments]) == 0
+    with Image.open(tmp_path / "bootstrap.faces.png") as figure:
+        assert 0.8 < figure.width / figure.height < 1.0  # the photograph and two networks; three rows
+
+
+def test_what_is_read_is_drawn_over_the_photograph(model):
+    """A network that reads the truth in a hull crop draws the photograph's own pixels."""
+    vector = 0.5 * np.random.default_rng(8).normal(size=SIZE)
+    border, size = 40, 48
+
+    class Knows:
+        def eval(self):
+            pass
+
+        def __call__(self, pixels, landmarks):
+            truth = from_vector(vector[None], model, size)
+            expected = draw(model, truth, size).images[0] / 255
+            assert np.abs(pixels[0].permute(1, 2, 0).numpy() - expected).mean() < 0.02
+            return CropCode.from_code(truth, size)
+
+    code = from_vector(vector[None], model, 180)
+    pictures = draw(model, code, 180)
+    image = np.pad(pictures.images[0] / np.float32(255), ((border, border), (60, 10), (0, 0)))
+    shift = np.array([60, border])
+    landmarks68_px = place_marks(model, code[0], 180) + shift
+    landmarks_px = pictures.landmarks_px[0] + shift
+    encoder = LoadedEncoder(Path(), Knows(), model, recipe(size))
+    shown = drawn(image, landmarks68_px, landmarks_px, encoder)
+    photograph = align(landmarks_px, SHOWN_PX).warp(image)
+    covered = cv2.erode(photograph.all(-1).astype(np.uint8), np.ones((9, 9))) > 0
+    assert covered.mean() > 0.2
+    assert np.abs(shown - photograph)[covered].mean() < 0.02
+
+
 def test_expressions_of_photographs(encoder, photos, tmp_path, capsys):
     out, vectors = tmp_path / "faces.csv", tmp_path / "vectors"
     arguments = ["expression", str(photos / "anger"), str(photos / "fear"), "--preset", "thesis", "--format"]
@@ -207,13 +309,23 @@ def test_expressions_of_vectors_and_face_files(home, model, bases, tmp_path, cap
 def test_wrong_usage(home, photos, tmp_path, capsys):
     photo = str(sorted((photos / "anger").iterdir())[0])
     thesis = ["--preset", "thesis"]
+    labelled = ["evaluate", "expression", str(photos)]
     corpus = ["synthesize", str(tmp_path / "c"), "-n", "1", *thesis]
     for status, arguments, said in [
         (2, [*corpus, "--model", "bfm"], "did you mean bfm2017?"),
         (4, [*corpus, "--model", "anny"], "52 expression components, 64 are asked for"),
         (4, ["train", str(tmp_path / "t"), *thesis, "--model", "bfm"], "did you mean bfm2017?"),
         (2, ["expression", photo, "--prototypes", "expression.csv"], "add --preset thesis"),
-        (2, ["expression", photo, *thesis, "--arkit", "a.csv"], "leave them out"),
+        (2, ["expression", photo, "--vectors", "v"], "add --preset thesis"),
+        (2, ["expression", photo, *thesis, "--arkit", "a.csv"], "leave it out"),
+        (2, [*labelled, *thesis], "name one (--encoder)"),
+        (
+            2,
+            [*labelled, *thesis, "--encoder", "e", "--recogniser", "r"],
+            "leave it",
+        ),
+        (2, [*labelled, "--encoder", "thesis.onnx"], "add --preset thesis"),
+        (4, [*labelled, *thesis, "--encoder", photo], "no encoder of mien's"),
         (4, ["expression", photo, *thesis], "needs an encoder"),
         (4, ["expression", photo, *thesis, "--encoder", photo], "no encoder of mien's"),
         (4, ["expression", photo, *thesis, "--prototypes", "lost.csv"], "lost.csv: cannot be read"),

@@ -44,6 +44,10 @@ class Alignment:
     def warp(self, image: np.ndarray) -> np.ndarray:
         """The crop of one picture, black beyond the picture's border; shrunk without aliasing.
 
+        A pixel of the crop shows the place that `to_photo` says, to less than a fiftieth of itself, or of a
+        pixel of the picture if that is larger: OpenCV 5 is exact, those before round the place where they
+        interpolate to the nearest thirty-second of a pixel.
+
         Args:
             image: (H, W, 3) uint8, or float32 in [0, 1].
 

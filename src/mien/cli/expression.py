@@ -7,25 +7,24 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from mien.cli.each import attempt, no_face, progress
-from mien.cli.inputs import expand, is_face_file
+from mien.cli.each import attempt, progress
+from mien.cli.inputs import expand
+from mien.cli.reading import ReaderOptions
 from mien.cli.results import check_place
 from mien.cli.status import Status
 from mien.errors import NoFace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from mien.cli.reading import Reader
     from mien.expressions.recognition import Reading, Recogniser
     from mien.facecode import FaceCode
-
-    Reader = Callable[[Path, int], list[FaceCode]]
+    from mien.thesis.expressions import BaseExpressions
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,8 @@ class Expression:
     """Add the 52 coefficients, or the thesis's 64."""
     arkit: Annotated[Path | None, arg(metavar="FILE.csv")] = None
     """Also write the 52 coefficients and the rotations of head and eyes, a row a face."""
-    recogniser: Annotated[Path | None, arg(metavar="FILE")] = None
-    """One of `mien train-expression`, in place of the packaged one."""
-    preset: Literal["mien", "thesis"] = "mien"
-    """How: by mien's own fit and recogniser, or by the thesis's encoder and its base expressions."""
-    encoder: Annotated[Path | None, arg(metavar="FILE")] = None
-    """The thesis's: what `mien export-encoder` makes of `mien train --preset thesis`."""
-    prototypes: Annotated[Path | None, arg(metavar="TABLE")] = None
-    """The thesis's expression.csv: a column for each expression, a row for each of 64 coefficients."""
+    reader: ReaderOptions = field(default_factory=ReaderOptions)
+    """How faces are read."""
     vectors: Annotated[Path | None, arg(metavar="DIR")] = None
     """Also write the thesis's 231 numbers of each face, x_000001.txt and so on in the order of the rows."""
     max_faces: Annotated[int, arg(metavar="N")] = 8
@@ -77,21 +70,13 @@ class Expression:
 
     def run(self) -> int:
         """Reads every input, one line on standard error for each that fails."""
-        from mien.expressions.recognition import Recogniser, packaged_recogniser
-
         if wrong := self._wrong_usage():
             print(f"mien expression: {wrong}", file=sys.stderr)
             return Status.USAGE
         for path in (self.out, self.arkit):
             if path is not None:
                 check_place(path)
-        if self.preset == "thesis":
-            from mien.thesis.reader import thesis_reading
-
-            read, recogniser = thesis_reading(self.encoder, self.prototypes)
-        else:
-            read = codes_in
-            recogniser = Recogniser.load(self.recogniser) if self.recogniser else packaged_recogniser()
+        read, recogniser = self.reader.open()
         neutral = None
         if self.neutral is not None:
             try:
@@ -108,14 +93,14 @@ class Expression:
             return "give at least one photo, folder, glob or .face.json (mien expression --help)"
         if self.max_faces < 1:
             return f"--max-faces is {self.max_faces}, must be 1 or more"
-        if self.preset == "thesis" and (self.arkit or self.recogniser):
-            return "--arkit and --recogniser are not for --preset thesis; leave them out"
-        if self.preset != "thesis" and (self.encoder or self.prototypes or self.vectors):
-            return "--encoder, --prototypes and --vectors are the thesis's; add --preset thesis"
-        return None
+        if self.reader.is_thesis and self.arkit:
+            return "--arkit is not for --preset thesis; leave it out"
+        if not self.reader.is_thesis and self.vectors:
+            return "--vectors is the thesis's; add --preset thesis"
+        return self.reader.wrong_usage()
 
     def _rows(
-        self, codes_of: Reader, recogniser: Recogniser, neutral: FaceCode | None
+        self, codes_of: Reader, recogniser: Recogniser | BaseExpressions, neutral: FaceCode | None
     ) -> tuple[list[_Row], Status]:
         from mien.expressions.recognition import expression
 
@@ -155,28 +140,6 @@ class Expression:
 
             named = {f"x_{n:06d}.txt": vector_bytes(to_vector(row.code)) for n, row in enumerate(rows, 1)}
             write_together(self.vectors, named)
-
-
-def codes_in(path: Path, most: int) -> list[FaceCode]:
-    """The default model's codes of a photograph's faces, largest first, or of a `.face.json` of any model.
-
-    Raises:
-        NoFace: the photograph has none.
-        UnreadableInput, BadFaceFile: the file cannot be read.
-    """
-    if is_face_file(path):
-        from mien.conversion import in_default_model
-        from mien.facefile import load_face, model_id
-        from mien.morphable import load_model
-
-        model = load_model(model_id(path).split("/")[0])
-        return [in_default_model(load_face(path, model).code, model)]
-    from mien.reconstruction import reconstruct
-
-    faces = reconstruct(path, max_faces=most)
-    if not faces:
-        raise no_face(path)
-    return [face.code for face in faces]
 
 
 @dataclass(frozen=True)

@@ -65,26 +65,46 @@ def training_config(
 
 
 @contextmanager
-def hull_crops(size: int) -> Iterator[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray] | None]]:
-    """What makes of an (H, W, 3) sRGB picture in [0, 1] the hull crop of its largest face, and its landmarks.
+def hull_finder() -> Iterator[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray] | None]]:
+    """What finds in an (H, W, 3) sRGB picture in [0, 1] the largest face: its (68, 2) and (478, 2) landmarks.
 
-    The crop is by the thesis's detectors. MediaPipe's landmarks, by which all networks are judged, come from
-    mien's detector: a face that only one of the two finds is none.
+    The 68, by which the hull is cut, come from the thesis's detectors. The 478, by which all networks are
+    judged, come from mien's detector: a face that only one of the two finds is none.
     """
     from mien.detect import Detector
-    from mien.image import to_uint8
     from mien.thesis.detect import HaarDlibDetector
 
     ours = HaarDlibDetector()
     with Detector() as detector:
 
-        def crop(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-            for landmarks68 in ours.detect(image):
-                square = hull_square(landmarks68, size)
+        def find(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+            for landmarks68_px in ours.detect(image):
+                square = hull_square(landmarks68_px, 1)
                 for face in detector.detect(image):
-                    landmarks = square.to_crop(face.landmarks_px[:, :2])
-                    if (np.abs(landmarks.mean(0) / size - 0.5) < _SAME).all():
-                        return hull_crop(to_uint8(image), landmarks68, size)[0], landmarks
+                    landmarks_px = face.landmarks_px[:, :2]
+                    if (np.abs(square.to_crop(landmarks_px).mean(0) - 0.5) < _SAME).all():
+                        return landmarks68_px, landmarks_px
             return None
+
+        yield find
+
+
+@contextmanager
+def hull_crops(size: int) -> Iterator[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray] | None]]:
+    """What makes of an (H, W, 3) sRGB picture in [0, 1] the hull crop of its largest face, and its landmarks.
+
+    Which face that is, and whose landmarks: `hull_finder`.
+    """
+    from mien.image import to_uint8
+
+    with hull_finder() as find:
+
+        def crop(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+            found = find(image)
+            if found is None:
+                return None
+            landmarks68_px, landmarks_px = found
+            made, _ = hull_crop(to_uint8(image), landmarks68_px, size)
+            return made, hull_square(landmarks68_px, size).to_crop(landmarks_px)
 
         yield crop

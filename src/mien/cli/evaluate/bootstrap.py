@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,9 +24,10 @@ class EvaluateBootstrap:
 
     The numbers are those that the bootstrapping measured on photographs held out. With --photos, which needs
     the extra mien[train], three of that folder are read by the network of each stage and drawn from the code
-    alone.
+    alone; networks of the preset thesis read its crops, which needs mien[dlib].
 
-    Exit status: 0 done; 4 the folder has no finished bootstrapping, or a network cannot be read.
+    Exit status: 0 done; 2 wrong usage; 4 the folder has no finished bootstrapping, a network cannot be read,
+    or no photograph has a face.
     """
 
     folder: Positional[Annotated[Path, arg(metavar="FOLDER")]]
@@ -40,6 +41,9 @@ class EvaluateBootstrap:
         """Reports."""
         from mien.evaluation.stages import Stages, networks_of
 
+        if self.photos is not None and self.out is None:
+            print("mien evaluate bootstrap: --photos makes a figure; say where (-o DIR)", file=sys.stderr)
+            return Status.USAGE
         prepare(self.out)
         stages = Stages.read(self.folder)
         report = stages.report()
@@ -49,9 +53,9 @@ class EvaluateBootstrap:
             from mien.evaluation.one_face import CANDIDATES, through_networks
 
             sources = networks_of(self.folder, len(stages.stages) - 1)
-            loaded = dict(zip(stages.names, map(LoadedEncoder.of, sources), strict=True))
-            networks = {name: (e.network, e.model, e.recipe.size) for name, e in loaded.items()}
-            faces = partial(through_networks, pictures_in(self.photos, CANDIDATES), networks)
-            report = replace(report, figures={**report.figures, ".faces": faces})
+            encoders = dict(zip(stages.names, map(LoadedEncoder.of, sources), strict=True))
+            # drawn before the table is shown, so that what is wrong with it is said before
+            faces = through_networks(pictures_in(self.photos, CANDIDATES), encoders)
+            report = replace(report, figures={**report.figures, ".faces": lambda: faces})
         show_report(report, self.out, "bootstrap")
         return Status.DONE

@@ -26,8 +26,10 @@ class EvaluateEncoders:
 
     On drawn pictures that no training saw: loss of the parameters, and millimetres between the vertices of
     the face that is read and the true one. On photographs: landmark error (478 points against the detector's,
-    over the distance of the outer eye corners) and photometric RMSE of the network alone. Time is one core's,
-    with ONNX Runtime, for one crop. With photographs there is a figure of three faces through all networks.
+    over the distance of the outer eye corners) and photometric RMSE of the network alone. Networks of the
+    preset thesis are shown its crops (docs/thesis.md); they have no RMSE, as these are cut to the hull. All
+    are judged on the photographs in which the detectors of every preset find a face. Time is one core's, with
+    ONNX Runtime, for one crop. With photographs there is a figure of three faces through all networks.
 
     Needs the extra: pip install 'mien[train]'. Exit status: 0 done; 2 wrong usage; 4 some encoder cannot be
     read, or fewer than 20 photographs have a face.
@@ -52,18 +54,22 @@ class EvaluateEncoders:
             print("mien evaluate encoders: give encoders, and --pictures of 1 or more", file=sys.stderr)
             return Status.USAGE
         need_training()
-        from mien.evaluation.encoders import LoadedEncoder, encoder_report
+        from mien.evaluation.encoders import LoadedEncoder, encoder_report, of_common_photos
         from mien.evaluation.one_face import CANDIDATES, through_networks
         from mien.training.bootstrap import crop_faces
 
         prepare(self.out, figures=self.photos is not None)
         encoders = dict(zip(_names(self.sources), map(LoadedEncoder.of, self.sources), strict=True))
         photos = pictures_in(self.photos, self.limit) if self.photos else []
-        crops = {}
-        for size in {encoder.recipe.size for encoder in encoders.values()} if photos else ():
-            crops[size] = crop_faces(photos, size, tracked("finding faces"), _say)
+        kinds = sorted({encoder.crop_kind for encoder in encoders.values()}) if photos else ()
+        crops = of_common_photos(
+            {
+                (size, preset): crop_faces(photos, size, tracked("finding faces"), _say, preset)
+                for size, preset in kinds
+            }
+        )
         scores = {
-            name: encoder.judge(self.pictures, crops.get(encoder.recipe.size))
+            name: encoder.judge(self.pictures, crops.get(encoder.crop_kind))
             for name, encoder in encoders.items()
         }
         about = f"{self.pictures} drawn pictures"
@@ -71,10 +77,8 @@ class EvaluateEncoders:
             about += f"; {len(next(iter(crops.values())).names)} photographs of {self.photos.name}"
         report = encoder_report(about, scores)
         if photos:
-            networks = {name: (e.network, e.model, e.recipe.size) for name, e in encoders.items()}
-            report = replace(
-                report, figures={"": partial(through_networks, evenly(photos, CANDIDATES), networks)}
-            )
+            faces = partial(through_networks, evenly(photos, CANDIDATES), encoders)
+            report = replace(report, figures={"": faces})
         show_report(report, self.out, "encoders")
         return Status.DONE
 

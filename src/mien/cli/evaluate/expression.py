@@ -5,18 +5,19 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from mien.cli.evaluate.measured import pictures_in, prepare, read_each, show_report
-from mien.cli.expression import codes_in
+from mien.cli.reading import ReaderOptions, codes_in
 from mien.cli.status import Status
 from mien.errors import UnreadableInput
 
 if TYPE_CHECKING:
+    from mien.cli.reading import Reader
     from mien.facecode import FaceCode
 
 
@@ -28,13 +29,16 @@ class EvaluateExpression:
       mien evaluate expression faces/                   a table
       mien evaluate expression faces/ -o figures        also expression.png, .md and .json
       mien evaluate expression faces/ --own-neutral     each face read against the same person's neutral one
+      mien evaluate expression faces/ --preset thesis --encoder thesis.onnx
+                                                        as the thesis reads them, see docs/thesis.md
 
     The folder has a sub-folder for each class: anger, disgust, fear, happiness, neutral, sadness, surprise,
     or some of these. A photograph in which no face is found counts as not recognised. For --own-neutral names
     begin with the person, up to the first dot, dash or underscore: 07_happy.png with neutral/07_normal.png.
     Neutral photographs are then not counted, nor who has none.
 
-    Exit status: 0 done; 3 some photograph has no face; 4 some folder or photograph cannot be read.
+    Exit status: 0 done; 2 wrong usage; 3 some photograph has no face; 4 some folder or photograph cannot be
+    read.
     """
 
     folder: Positional[Annotated[Path, arg(metavar="FOLDER")]]
@@ -43,20 +47,23 @@ class EvaluateExpression:
     """Folder for the figure, the table and the numbers; made if it is not there."""
     own_neutral: bool = False
     """Read each face against the same person's neutral one."""
-    recogniser: Annotated[Path | None, arg(metavar="FILE")] = None
-    """One of `mien train-expression`, in place of the packaged one."""
+    reader: ReaderOptions = field(default_factory=ReaderOptions)
+    """How faces are read."""
     limit: Annotated[int | None, arg(metavar="N")] = None
     """At most so many photographs of each class, evenly chosen."""
 
     def run(self) -> int:
         """Reads all photographs and counts."""
         from mien.evaluation.expressions import Confusion
-        from mien.expressions.recognition import Recogniser, expression, packaged_recogniser
+        from mien.expressions.recognition import expression
 
+        if wrong := self._wrong_usage():
+            print(f"mien evaluate expression: {wrong}", file=sys.stderr)
+            return Status.USAGE
         prepare(self.out, figures=False)
-        recogniser = Recogniser.load(self.recogniser) if self.recogniser else packaged_recogniser()
+        read, recogniser = self.reader.open()
         photos, worst = _labelled(self.folder, self.limit)
-        codes, status = _codes([path for _, path in photos])
+        codes, status = _codes([path for _, path in photos], read)
         worst = max(worst, status)
         neutral = {_person(path): codes.get(path) for label, path in photos if label == "neutral"}
         if self.own_neutral:
@@ -76,10 +83,17 @@ class EvaluateExpression:
             return expression(codes[path], against, recogniser).label
 
         confusion = Confusion.of([label for label, _ in photos], [label_of(path) for _, path in photos])
-        against = ", against own neutral faces" if self.own_neutral else ""
-        report = confusion.report(f"{len(photos)} photographs of {self.folder.name}{against}")
+        about = f"{len(photos)} photographs of {self.folder.name}"
+        about += ", against own neutral faces" if self.own_neutral else ""
+        about += ", as the thesis reads them" if self.reader.is_thesis else ""
+        report = confusion.report(about)
         show_report(report, self.out, "expression")
         return worst
+
+    def _wrong_usage(self) -> str | None:
+        if self.reader.is_thesis and not self.reader.encoder:
+            return "photographs need an encoder of the preset; name one (--encoder)"
+        return self.reader.wrong_usage()
 
 
 @dataclass(frozen=True)
@@ -108,7 +122,7 @@ class EvaluateRest:
         from mien.facecode import ARKIT_NAMES
 
         prepare(self.out, figures=False)
-        codes, worst = _codes(pictures_in(self.folder, self.limit))
+        codes, worst = _codes(pictures_in(self.folder, self.limit), codes_in)
         if codes:
             coefficients = np.array([code.expression for code in codes.values()])
             about = f"{len(codes)} photographs of {self.folder.name}"
@@ -146,10 +160,10 @@ def _labelled(folder: Path, limit: int | None) -> tuple[list[tuple[str, Path]], 
     return photos, status
 
 
-def _codes(photos: list[Path]) -> tuple[dict[Path, FaceCode], Status]:
+def _codes(photos: list[Path], read: Reader) -> tuple[dict[Path, FaceCode], Status]:
     """The code of the largest face of each photograph that has one."""
-    read, status = read_each(photos, lambda photo: photo, lambda photo: codes_in(photo, 1)[0])
-    return dict(read), status
+    done, status = read_each(photos, lambda photo: photo, lambda photo: read(photo, 1)[0])
+    return dict(done), status
 
 
 def _person(path: Path) -> str:
