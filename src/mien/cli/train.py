@@ -98,8 +98,9 @@ class Train:
         result = train(config, on_photos=on_photos)
         if not result.finished:
             return _interrupted(f"{result.pictures:,} of {self.pictures:,} pictures are done")
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in result.validation.items())
-        show(f"{result.pictures:,} pictures, {self.folder}/weights.safetensors; validation: {figures}")
+        if result.validation:  # of several processes one judges
+            figures = ", ".join(f"{name} {value:.4g}" for name, value in result.validation.items())
+            show(f"{result.pictures:,} pictures, {self.folder}/weights.safetensors; validation: {figures}")
         return Status.DONE
 
     def _config(self) -> TrainingConfig:
