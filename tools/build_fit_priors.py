@@ -4,8 +4,9 @@
     python tools/build_fit_priors.py --lights build/lights.npz
 
 Run after `tools/build_face_model.py`. The landmarks' errors are measured on renders of random heads; the
-light is that of the photographs from which the albedo was learned, its covariance doubled, since those are
-mostly portraits in even light.
+light is that of the photographs from which the albedo was learned. Its covariance is doubled, since those are
+mostly portraits in even light, but for its level, of which half is left: cameras expose faces much alike, and
+what a fit gives to the level it takes from the skin.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from face_model.landmark_noise import describe, measure  # noqa: E402
 from mien.detect import Detector  # noqa: E402
 from mien.model_files.packaged import read_model_file  # noqa: E402
 
-LIGHT_GAIN = 2.0
+LIGHT_GAIN, LEVEL_GAIN = 2.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,13 @@ class Options:
     heads: int = 1000
 
 
+def widened(mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """The covariance (27, 27) of light times `LIGHT_GAIN`, along its mean (27,) times `LEVEL_GAIN`."""
+    level = mean / np.linalg.norm(mean)
+    narrow = np.eye(len(mean)) - (1 - np.sqrt(LEVEL_GAIN / LIGHT_GAIN)) * np.outer(level, level)
+    return LIGHT_GAIN * narrow @ covariance @ narrow
+
+
 def main(options: Options) -> None:
     """Measures and writes; prints the size of the errors."""
     model = read_model_file(options.model)
@@ -56,7 +64,7 @@ def main(options: Options) -> None:
     arrays = {
         "landmark_factors": noise.factors.astype(np.float16),
         "landmark_variance": noise.variance.astype(np.float16),
-        "light_covariance": (LIGHT_GAIN * lights["covariance"]).astype(np.float32),
+        "light_covariance": widened(lights["mean"], lights["covariance"]).astype(np.float32),
         "light_mean": lights["mean"].reshape(9, 3).astype(np.float32),
     }
     save_file(arrays, out)
