@@ -91,7 +91,7 @@ class Fitter:
             focal_px: focal length if known.
             polish: whether geometry is refined against pixels too.
             start: a code near the truth, an encoder's say, from which fewer steps are needed; around its
-                expression the prior is centred.
+                identity and expression the prior is centred.
 
         Raises:
             ValueError: the start belongs to another model.
@@ -99,9 +99,8 @@ class Fitter:
         if start is not None and start.model != self.model.id:
             raise ValueError(f"the code to start from belongs to model {start.model}, not to {self.model.id}")
         points = np.asarray(landmarks_px, np.float64)[:, :2]
-        expression = None if start is None else np.clip(start.expression, *self.landmarks.bounds)
         landmarks = LandmarkEvidence.of(
-            self.landmarks, points, image_size, focal_px, self.landmark_priors, expression
+            self.landmarks, points, image_size, focal_px, self.landmark_priors, start
         )
         geometry = landmarks.start if start is None else Geometry.of(start, self.landmarks.bounds)
         saved = 0 if start is None else 1

@@ -170,9 +170,9 @@ class LandmarkEvidence:
         image_size: tuple[int, int],
         focal_px: float | None,
         priors: LandmarkPriors,
-        expression: np.ndarray | None = None,
+        encoded: FaceCode | None = None,
     ) -> LandmarkEvidence:
-        """Arguments as of `fit_landmarks`; (E,) the expression that an encoder reads, if there is one."""
+        """Arguments as of `fit_landmarks`; what an encoder reads, if there is one."""
         target = np.asarray(landmarks_px, np.float64) - np.asarray(image_size) / 2.0
         centre = np.log([priors.distance_mm, focal_px or priors.focal_sides * max(image_size)])
         start = _initial(basis, target, priors, np.exp(centre[1]), known_focal=focal_px is not None)
@@ -186,14 +186,15 @@ class LandmarkEvidence:
             spread = variance + np.einsum("ral,ral->al", shared, shared)
         log_focal = priors.log_known_focal if focal_px else priors.log_focal
         expected = np.zeros(basis.components.shape[1])
-        deviation = priors.expression
-        if expression is not None:
-            expected[basis.identity_count :], deviation = expression, priors.encoded_expression
+        deviations = priors.identity, priors.expression
+        if encoded is not None:
+            expected = Geometry.of(encoded, basis.bounds).coefficients
+            deviations = priors.encoded_identity, priors.encoded_expression
         precision = np.concatenate([
             np.zeros(5),
             [priors.log_distance**-2, log_focal**-2],
-            np.full(basis.identity_count, priors.identity**-2),
-            np.full(basis.bounds.shape[1], deviation**-2),
+            np.full(basis.identity_count, deviations[0] ** -2),
+            np.full(basis.bounds.shape[1], deviations[1] ** -2),
         ])  # fmt: skip
         spread = np.sqrt(spread.mean(0))
         return cls(basis, target, start, variance, shared, spread, precision, centre, expected)

@@ -76,7 +76,7 @@ class LandmarkPriors:
         contour_noise_mm: the same on the occluding contour.
         identity: of an identity component.
         expression: of an ARKit coefficient around rest.
-        encoded_expression: the same around what an encoder reads.
+        encoded_identity, encoded_expression: the same of both around what an encoder reads.
         distance_mm, log_distance: median and log deviation of the distance between camera and head.
         focal_sides, log_focal: median of the focal length in units of the picture's longer side, and its log
             deviation, when the camera is unknown.
@@ -90,6 +90,7 @@ class LandmarkPriors:
     contour_noise_mm: float = 2.4
     identity: float = 0.35
     expression: float = 0.15
+    encoded_identity: float = 0.2
     encoded_expression: float = 0.07
     distance_mm: float = 900.0
     log_distance: float = 0.35
