@@ -3,8 +3,8 @@
 python tools/make_transfer_figure.py                          docs/gallery/transfer.jpg and edit.jpg
 python tools/make_transfer_figure.py --out DIR --sources 004 --targets 001 025
 
-Sources across, targets down: each cell is the target's photograph with the source's expression. All portraits
-are CC0, their credits beside them.
+Sources across, targets down, both drawn from their codes: each cell is the target's photograph with the
+source's expression. All portraits are CC0, their credits beside them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import mien
 from mien.files import write_whole
 from mien.image import jpeg_bytes
+from mien.overlay import BACKDROP
 from mien.sheet import edit_sheet, framed
 
 ROOT = Path(__file__).parents[1]
@@ -29,11 +30,21 @@ def transfer_figure(
 ) -> np.ndarray:
     """(H, W, 3): the sources above, the targets at the left, and what becomes of them."""
     corner = np.ones((height, height, 3), np.float32)
-    rows = [[corner, *(framed(face, "source", height) for face in sources)]]
+    rows = [[corner, *(drawn(face, height) for face in sources)]]
     for target in targets:
         results = [framed(target.with_expression_of(source), "", height) for source in sources]
-        rows.append([framed(target, "target", height), *results])
+        rows.append([drawn(target, height), *results])
     return np.concatenate([np.concatenate(row, axis=1) for row in rows])
+
+
+def drawn(face: mien.Reconstruction, height: int) -> np.ndarray:
+    """(height, height, 3) a face from its code alone, before a plain backdrop."""
+    portrait = face.portrait(height)
+    square = np.empty((height, height, 3), np.float32)
+    square[:] = BACKDROP
+    left = (height - portrait.shape[1]) // 2
+    square[:, left : left + portrait.shape[1]] = portrait
+    return square
 
 
 def main() -> None:
