@@ -9,6 +9,7 @@ import pytest
 
 from mien import assets
 from mien.align import align
+from mien.cli import main
 from mien.crop_camera import encode_face
 from mien.detect import detect_faces
 from mien.encoder import PACKAGED, Encoder, packaged_encoder
@@ -85,6 +86,24 @@ def test_it_reads_random_faces_better_than_the_mean_explains_them(encoder):
 def test_without_refinement_its_word_is_final(encoder, image, landmarks_px):
     face = reconstruct(image, max_faces=1, refine=False)[0]
     assert np.array_equal(face.code.to_vector(), encode_face(encoder, image, landmarks_px).to_vector())
+
+
+def test_an_encoder_of_ones_own_takes_its_place(encoder, image, capsys, tmp_path):
+    class Silent(Encoder):
+        def __call__(self, crops, landmarks_px):
+            code = super().__call__(crops, landmarks_px)
+            return code.with_(expression=0 * code.expression)
+
+    silent, other = Silent(), Silent()
+    face = reconstruct(image, max_faces=1, refine=False, encoder=silent)[0]
+    assert not face.code.expression.any() and face.code.identity.any()
+    other.preset = "thesis"
+    with pytest.raises(ValueError, match="preset thesis"):
+        reconstruct(image, encoder=other)
+    arguments = ["reconstruct", str(ASTRONAUT), "-o", str(tmp_path), "--encoder"]
+    assert main([*arguments, str(ASTRONAUT)]) == 4
+    assert "is no encoder of mien's" in capsys.readouterr().err and not list(tmp_path.iterdir())
+    assert main([*arguments, str(assets.path(PACKAGED))]) == 0
 
 
 def test_it_runs_without_torch():

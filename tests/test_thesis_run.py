@@ -306,7 +306,7 @@ def test_expressions_of_vectors_and_face_files(home, model, bases, tmp_path, cap
     assert json.loads(capsys.readouterr().out)[0]["label"] == "neutral"
 
 
-def test_wrong_usage(home, photos, tmp_path, capsys):
+def test_wrong_usage(home, encoder, photos, tmp_path, capsys):
     photo = str(sorted((photos / "anger").iterdir())[0])
     thesis = ["--preset", "thesis"]
     labelled = ["evaluate", "expression", str(photos)]
@@ -324,7 +324,8 @@ def test_wrong_usage(home, photos, tmp_path, capsys):
             [*labelled, *thesis, "--encoder", "e", "--recogniser", "r"],
             "leave it",
         ),
-        (2, [*labelled, "--encoder", "thesis.onnx"], "add --preset thesis"),
+        (4, [*labelled, "--encoder", str(encoder)], "is of the preset thesis"),
+        (4, ["reconstruct", photo, "--encoder", str(encoder)], "is of the preset thesis"),
         (4, [*labelled, *thesis, "--encoder", photo], "no encoder of mien's"),
         (4, ["expression", photo, *thesis], "needs an encoder"),
         (4, ["expression", photo, *thesis, "--encoder", photo], "no encoder of mien's"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +22,7 @@ class Encoder:
     Attributes:
         model: name and version of the morphable model that its codes belong to.
         size: side of its crops in pixels.
+        preset: whose crops it reads, as in `mien.synthesis.Recipe`.
     """
 
     def __init__(self, file: Path | None = None, threads: int = 1) -> None:
@@ -45,6 +47,7 @@ class Encoder:
             )
             facts = self._session.get_modelmeta().custom_metadata_map
             self.model, self.size = facts["model"], int(facts["size"])
+            self.preset = json.loads(facts["config"])["recipe"].get("preset", "mien")
         except OSError as error:
             raise BadAsset(f"{file}: cannot be read ({error.strerror})") from error
         except Exception as error:  # ONNX Runtime has no common class of errors

@@ -19,6 +19,7 @@ from mien.morphable import MorphableModel, load_model
 if TYPE_CHECKING:
     from mien.camera import Camera
     from mien.detect import DetectedFace, Detector
+    from mien.encoder import Encoder
     from mien.expressions.recognition import Reading
     from mien.facecode import FaceCode
     from mien.mesh import Mesh
@@ -35,6 +36,7 @@ def reconstruct(
     max_faces: int = 8,
     refine: bool = True,
     detector: Detector | None = None,
+    encoder: Encoder | None = None,
 ) -> list[Reconstruction]:
     """The faces of a photograph in 3D, largest first; an empty list where there is none.
 
@@ -49,13 +51,16 @@ def reconstruct(
             word is final. An added model starts from the network's code for the default model, converted; a
             model without correspondence to that is always fitted.
         detector: to use in place of the process's own.
+        encoder: to use in place of the packaged one.
 
     Raises:
         mien.errors.UnreadableInput: the file is no readable picture.
         mien.errors.BadAsset: a packaged file is missing or altered, or no model has that name.
         mien.errors.MissingLibrary: a system library that the detector needs is not installed.
-        ValueError: the array is not such a picture.
+        ValueError: the array is not such a picture, or the encoder reads crops of another preset.
     """
+    if encoder is not None and encoder.preset != "mien":
+        raise ValueError(f"the encoder reads crops of the preset {encoder.preset}, not of detected faces")
     source_file, focal_px = "", None
     if isinstance(image, str | os.PathLike):
         source_file, focal_px = os.fspath(image), focal_px_from_exif(image)
@@ -70,26 +75,32 @@ def reconstruct(
         detected = detect_faces(image, max_faces)
     else:
         detected = detector.detect(image, max_faces)
-    return [_reconstruct_face(image, face, model, refine, focal_px, source_file) for face in detected]
+    if encoder is None:
+        from mien.encoder import packaged_encoder
+
+        encoder = packaged_encoder()
+    return [
+        _reconstruct_face(image, face, model, encoder, refine, focal_px, source_file) for face in detected
+    ]
 
 
 def _reconstruct_face(
     image: np.ndarray,
     detected: DetectedFace,
     model: MorphableModel,
+    encoder: Encoder,
     refine: bool,
     focal_px: float | None,
     source_file: str,
 ) -> Reconstruction:
     from mien.conversion import convert
     from mien.crop_camera import encode_face
-    from mien.encoder import packaged_encoder
     from mien.fit import fit_face
     from mien.landmarks import LandmarkPoints, place_landmarks
 
     height, width = image.shape[:2]
     principal_px = np.array([width / 2, height / 2])
-    encoder, code = packaged_encoder(), None
+    code = None
     if encoder.model == model.id or model.correspondence is not None:
         code = encode_face(encoder, image, detected.landmarks_px, focal_px)
     if encoder.model != model.id and code is not None:

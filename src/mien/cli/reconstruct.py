@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from mien.cli.each import attempt, no_face, progress
 from mien.cli.inputs import expand, is_face_file
+from mien.cli.reading import opened_encoder
 from mien.cli.results import Results, check_place
 from mien.cli.status import Status
 from mien.cli.terminal import show
@@ -59,6 +60,8 @@ class Reconstruct:
     """Face model; `mien models list` names them."""
     refine: bool = True
     """Take the network's word: the code is not refined against landmarks and pixels; faster."""
+    encoder: Annotated[Path | None, arg(metavar="FILE")] = None
+    """One of `mien export-encoder`, in place of the packaged one."""
     max_faces: Annotated[int, arg(metavar="N")] = 8
     """Faces per photo at most, largest first."""
     overwrite: bool = False
@@ -75,6 +78,7 @@ class Reconstruct:
         results.prepare()
         if self.arkit is not None:
             check_place(self.arkit)
+        opened_encoder(self.encoder)  # what is wrong with it is said once
         inputs = list(expand(self.inputs))
         outcomes: list[_Outcome] = []
         try:
@@ -149,7 +153,10 @@ class Reconstruct:
 
         if is_face_file(path):
             return [reopen(path, model=self.model)]
-        return reconstruct(path, model=self.model, max_faces=self.max_faces, refine=self.refine)
+        encoder = opened_encoder(self.encoder)
+        return reconstruct(
+            path, model=self.model, max_faces=self.max_faces, refine=self.refine, encoder=encoder
+        )
 
 
 @dataclass(frozen=True)

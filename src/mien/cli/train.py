@@ -238,7 +238,8 @@ class ExportEncoder:
       mien export-encoder run-real/round3 -o encoder.onnx --photos portraits/
 
     ONNX Runtime must agree with torch on real crops (--photos) or on random pictures, or nothing is written.
-    In Python: mien.encoder.Encoder(Path("encoder.onnx")).
+    It runs by `mien reconstruct --encoder encoder.onnx`; in Python by
+    mien.reconstruct(photo, encoder=mien.encoder.Encoder(Path("encoder.onnx"))).
 
     Needs the extra: pip install 'mien[train]'. Exit status: 0 done; 4 no run there, or the two disagree.
     """
