@@ -2,7 +2,8 @@
 
     python tools/build_recogniser.py
 
-Run after `tools/measure_readings.py`; it does what `mien train-expression` does, and records the file.
+Run after `tools/measure_readings.py`; it does what `mien train-expression` does, and records the file. Then
+says how many of the measured readings, of emotions at any strength, it takes for what was shown.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 from rich.progress import track
+from safetensors.numpy import load_file
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from face_model.asset_file import record_asset  # noqa: E402
-from mien.training.recogniser import train  # noqa: E402
+from mien import assets  # noqa: E402
+from mien.expressions.prototypes import EXPRESSIONS  # noqa: E402
+from mien.expressions.recognition import Recogniser  # noqa: E402
+from mien.training.recogniser import READINGS, train  # noqa: E402
 
 OUT = ROOT / "src" / "mien" / "assets" / "anny.expression.safetensors"
 
@@ -32,6 +38,17 @@ def main() -> None:
         command="mien train-expression -o src/mien/assets/anny.expression.safetensors",
     )
     print(f"{OUT}: {share:.1%} of new synthetic codes recognised")
+    recogniser, stored = Recogniser.load(OUT), load_file(assets.path(READINGS))
+    read, at_rest = (stored[name].astype(np.float64) for name in ("read", "read_at_rest"))
+    found = {
+        "of renders": recogniser.probabilities(read),
+        "of renders, against own rest": recogniser.probabilities(read, at_rest),
+    }
+    for what, probabilities in found.items():
+        right = probabilities.argmax(1) == stored["label"]
+        by_class = {name: right[stored["label"] == number].mean() for number, name in enumerate(EXPRESSIONS)}
+        listing = ", ".join(f"{name} {value:.0%}" for name, value in by_class.items())
+        print(f"{what}: {np.mean(list(by_class.values())):.1%} ({listing})")
 
 
 if __name__ == "__main__":

@@ -88,19 +88,19 @@ def photographed(picture: np.ndarray, rng: np.random.Generator, face_px: float) 
     return cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_COLOR).astype(np.float32) / 255
 
 
-def read_heads(way: Way, batch: int) -> list[np.ndarray]:
-    """(3, 52) for each head whose face was found: shown, read that way, and read at rest."""
+def read_heads(way: Way, batch: int) -> list[tuple[int, np.ndarray]]:
+    """For each head that was found its emotion's number, and (3, 52): shown, read that way, and at rest."""
     model, rng = mien.load_model(), np.random.default_rng([7, batch])
-    emotions = random_emotions(rng, BATCH).expression
+    emotions = random_emotions(rng, BATCH)
     resting = random_expressions(rng, BATCH, kind="neutral").astype(np.float64) * 0.5
     rows = []
-    for shown, rest in zip(emotions, resting, strict=True):
+    for shown, label, rest in zip(emotions.expression, emotions.label, resting, strict=True):
         scene, background = random_scene(model, rng)
         scene = scene.with_(rotation=0.5 * scene.rotation)
         skin = int(rng.integers(1 << 30))
         readings = [_read(way, scene.with_(expression=e), background, skin, rng) for e in (shown, rest)]
         if all(reading is not None for reading in readings):
-            rows.append(np.stack([shown, *readings]))
+            rows.append((int(label), np.stack([shown, *readings])))
     return rows
 
 
@@ -171,10 +171,12 @@ def main(options: Options) -> None:
         found = list(track(heads, "heads", total=len(batches)))
         people = pool.map(partial(read_photo, options.way), photos, chunksize=8)
         people = list(track(people, "photographs", total=len(photos)))
-    shown, read, at_rest = np.stack([row for rows in found for row in rows], axis=1)
+    labels, rows = zip(*(row for rows in found for row in rows), strict=True)
+    shown, read, at_rest = np.stack(rows, axis=1)
     people = people_at_rest((one for one in people if one is not None), mien.load_model().expression_names)
     arrays = {"shown": shown, "read": read, "read_at_rest": at_rest, "people_at_rest": people}
-    write_whole(options.out, save({name: array.astype(np.float16) for name, array in arrays.items()}))
+    arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
+    write_whole(options.out, save(arrays | {"label": np.array(labels, np.int8)}))
     print_agreement(shown, read)
     print(f"{shown.shape[0]} heads; {options.out}")
     if options.out != PACKAGED:

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save
 
 from mien import assets
 from mien.expressions.prototypes import EXPRESSIONS, prototypes
+from mien.expressions.recognition import mirrored
 from mien.files import write_whole
 from mien.synthesis.emotions import Emotions, random_emotions
 
@@ -44,19 +45,18 @@ class Readings:
 
     Attributes:
         response: (E, E) what is read, from rest, for each coefficient shown.
-        errors: (N, E) what was read from the mean rest, beside the response.
+        rest: (E,) reading of a face at rest: the middle between renders and people in photographs, of whom
+            those who hardly smile look sterner than most.
+        errors: (N, E) what was read of renders from that rest, beside the response.
         own_errors: (N, E) what was read from the same face's rest, beside the response.
-        rest: (E,) mean reading of renders at rest.
-        rest_of_people: (E,) the same of people.
-        people: (P, E) what was read from the mean rest of people nearly at rest in photographs.
+        people: (P, E) what was read from that rest of people nearly at rest in photographs.
         lowest: coefficient that can be read.
     """
 
     response: np.ndarray
+    rest: np.ndarray
     errors: np.ndarray
     own_errors: np.ndarray
-    rest: np.ndarray
-    rest_of_people: np.ndarray
     people: np.ndarray
     lowest: float
 
@@ -67,11 +67,11 @@ class Readings:
         shown, read, at_rest = arrays["shown"], arrays["read"], arrays["read_at_rest"]
         gram = shown.T @ shown + np.eye(shown.shape[1])
         response = np.linalg.solve(gram, shown.T @ (read - at_rest))
-        rest, answered = at_rest.mean(0), shown @ response
+        answered, people = shown @ response, arrays["people_at_rest"]
+        rest = 0.5 * (at_rest.mean(0) + people.mean(0))
+        rest = 0.5 * (rest + rest[mirrored(len(rest))])
         errors, own_errors = read - rest - answered, read - at_rest - answered
-        people = arrays["people_at_rest"]
-        mean = people.mean(0)
-        return cls(response, errors, own_errors, rest, mean, people - mean, 0.0)
+        return cls(response, rest, errors, own_errors, people - rest, 0.0)
 
     @classmethod
     def of_nothing(cls, table: np.ndarray) -> Readings:
@@ -80,7 +80,7 @@ class Readings:
         deviation = UNMEASURED_ERROR * np.sqrt((table**2).sum(0) / (len(table) - 1))
         errors = np.random.default_rng(0).normal(size=(10_000, size)) * deviation
         nothing = np.zeros(size)
-        return cls(np.eye(size), errors, errors, nothing, nothing, nothing[None], -np.inf)
+        return cls(np.eye(size), nothing, errors, errors, nothing[None], -np.inf)
 
 
 def as_read(rng: np.random.Generator, readings: Readings, emotions: Emotions) -> np.ndarray:
@@ -98,7 +98,7 @@ def as_read(rng: np.random.Generator, readings: Readings, emotions: Emotions) ->
     errors = np.where(rng.random((count, 1)) < PHOTOGRAPHED, photographed, rendered)
     errors = np.where(own, own_errors, errors)
     read = np.maximum(answered + errors, np.where(own, -np.inf, readings.lowest - readings.rest))
-    made = shown - np.where(own, 0.0, readings.rest_of_people)
+    made = shown - np.where(own, 0.0, readings.rest)
     return np.concatenate([np.where(exact, made, read), own], 1)
 
 
@@ -142,7 +142,7 @@ def train(
         network.learn(as_read(rng, readings, some), some.label, step)
     new = random_emotions(rng, 20 * BATCH, ways)
     found = network.activations(as_read(rng, readings, new))[-1].argmax(1)
-    arrays = {"rest": readings.rest_of_people, "prototypes": prototypes() if table is None else table}
+    arrays = {"rest": readings.rest, "prototypes": prototypes() if table is None else table}
     for number, (weights, biases) in enumerate(zip(network.weights, network.biases, strict=True)):
         arrays |= {f"weights{number}": weights, f"biases{number}": biases}
     stored = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
