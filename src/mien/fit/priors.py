@@ -137,7 +137,8 @@ def measured_priors(model_name: str) -> tuple[LandmarkPriors, PixelPriors]:
 def priors_of(model: MorphableModel) -> tuple[LandmarkPriors, PixelPriors]:
     """The measured priors of a model; for an added one the default model's, whose landmarks it has.
 
-    The identity of an added model, and its expressions if they are a PCA's, are standard normal.
+    The identity of an added model, and its expressions if they are a PCA's, are standard normal; around what
+    an encoder reads they vary in the same proportion to that as the default model's.
 
     Raises:
         mien.errors.BadAsset: the file is missing or altered.
@@ -145,5 +146,11 @@ def priors_of(model: MorphableModel) -> tuple[LandmarkPriors, PixelPriors]:
     if model.correspondence is None:
         return measured_priors(model.name)
     landmarks, pixels = measured_priors("anny")
-    free = np.isinf(model.expression_bounds[1])
-    return replace(landmarks, identity=1.0, expression=1.0 if free else landmarks.expression), pixels
+    expression = 1.0 if np.isinf(model.expression_bounds[1]) else landmarks.expression
+    return replace(
+        landmarks,
+        identity=1.0,
+        expression=expression,
+        encoded_identity=landmarks.encoded_identity / landmarks.identity,
+        encoded_expression=landmarks.encoded_expression * expression / landmarks.expression,
+    ), pixels
