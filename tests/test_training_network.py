@@ -108,7 +108,7 @@ def test_unknown_backbone_names_its_neighbours():
 
 @pytest.mark.parametrize("landmarks", [True, False])
 def test_export_agrees_with_torch_and_the_run_time_reads_it(tmp_path, block, landmarks):
-    config = tiny_config(tmp_path / "run", landmarks=landmarks)
+    config = tiny_config(tmp_path / "run", landmarks=landmarks, initial=tmp_path / "before")
     config.claim_folder()
     torch.manual_seed(2)
     network = EncoderNetwork(tiny_face(), BACKBONE, landmarks).eval()
@@ -129,7 +129,8 @@ def test_export_agrees_with_torch_and_the_run_time_reads_it(tmp_path, block, lan
         if value.is_floating_point():
             torch.testing.assert_close(value, network.state_dict()[name])
     facts = {prop.key: prop.value for prop in onnx.load(file).metadata_props}
-    assert json.loads(facts["config"])["backbone"] == BACKBONE
+    config = json.loads(facts["config"])
+    assert config["backbone"] == BACKBONE and config["initial"] == "before", "no folder of this machine"
     assert int(facts["identity"]) == 6 and len(facts["weights_sha256"]) == 64
 
     smaller = tmp_path / "half.onnx"

@@ -112,7 +112,7 @@ def export_encoder(
         "identity": layout.identity,
         "expression": layout.expression,
         "albedo": layout.albedo,
-        "config": json.dumps({name: value for name, value in config.items() if name != "folder"}),
+        "config": json.dumps(_without_places(config)),
         "weights_sha256": hashlib.sha256((Path(folder) / WEIGHTS).read_bytes()).hexdigest(),
     }
     data = _to_onnx(_AsArrays(network).eval(), given, facts, half)
@@ -123,6 +123,12 @@ def export_encoder(
         raise BadTraining(f"{path}: not written, ONNX Runtime differs from torch ({listing}); try half=False")
     write_whole(path, data)
     return ExportReport(len(data), worst)
+
+
+def _without_places(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings without the machine's folders: of what a run started from and learned from, the names."""
+    names = {name: Path(config[name]).name for name in ("initial", "corpus") if config.get(name)}
+    return {name: value for name, value in (config | names).items() if name != "folder"}
 
 
 class _AsArrays(nn.Module):
