@@ -1,7 +1,9 @@
 """The measures themselves: each against a known answer or an independent implementation."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,12 +32,14 @@ from mien.evaluation.identity import (
     separation,
     separation_report,
 )
-from mien.evaluation.photos import landmark_error, photometric_error
+from mien.evaluation.photos import landmark_error, photometric_error, skin_luminance
 from mien.evaluation.report import Report, page_of
 from mien.facecode import ARKIT_NAMES
 from mien.landmarks import LandmarkPoints, place_landmarks
 from mien.model_files.ict import read_ict
+from mien.morphable import load_model
 from mien.render import render
+from mien.traits import direction
 from published_files import write_ict
 from tiny_face import tiny_code, tiny_face
 
@@ -162,6 +166,17 @@ def test_a_rendering_of_the_code_has_no_photometric_error():
     assert photometric_error(model, code, image, grey=False) < 1e-5
     assert photometric_error(model, code, image, grey=True) < 1e-5
     assert photometric_error(model, code, image + 0.1, grey=False) == pytest.approx(0.1, abs=1e-4)
+
+
+def test_skin_is_read_as_dark_as_it_is():
+    model = load_model("anny")
+    dark, light = (
+        skin_luminance(model, SimpleNamespace(albedo=direction(model, "tone") * t)) for t in (-2, 2)
+    )
+    assert 0.02 < dark < 0.6 * light < 0.6
+    white = replace(model, albedo_mean=0 * model.albedo_mean)
+    assert white.albedo_is_log
+    assert skin_luminance(white, SimpleNamespace(albedo=np.zeros(60))) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_face_outside_the_picture_has_no_photometric_error_at_all():

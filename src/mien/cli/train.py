@@ -83,7 +83,7 @@ class Train:
 
     def run(self) -> int:
         """Trains, or goes on."""
-        _need_training()
+        need_training()
         from mien.training.train import train
 
         config = self._config()
@@ -183,7 +183,7 @@ class Bootstrap:
         if not 1 <= self.rounds <= _MOST_ROUNDS:
             print(f"mien bootstrap: --rounds is {self.rounds}, must be 1 to {_MOST_ROUNDS}", file=sys.stderr)
             return Status.USAGE
-        _need_training()
+        need_training()
         from mien import assets
         from mien.encoder import PACKAGED
         from mien.evaluation.report import Report
@@ -253,7 +253,7 @@ class ExportEncoder:
 
     def run(self) -> int:
         """Exports and checks."""
-        _need_training()
+        need_training()
         from mien.training.config import preset_of, read_config
         from mien.training.export import export_encoder
 
@@ -276,7 +276,7 @@ class ExportEncoder:
         return Status.DONE
 
 
-def _need_training() -> None:
+def need_training() -> None:
     missing = [name for name in ("torch", "timm", "accelerate", "tensorboard", "onnx") if not find_spec(name)]
     if missing:
         raise MissingLibrary(f"{', '.join(missing)}: needed for training; pip install 'mien[train]'")

@@ -19,10 +19,13 @@ from mien.image import linear_to_srgb, srgb_to_linear
 from mien.landmarks import MEDIAPIPE68, LandmarkPoints, place_landmarks
 from mien.morphable import MorphableModel
 from mien.raster import rasterize
-from mien.render import render
+from mien.render import base_only, render
 
 EYE_CORNERS = (33, 263)
 """MediaPipe's outer eye corners: their distance is the unit of landmark errors."""
+
+SKIN = (9, 50, 108, 151, 205, 280, 337, 425)
+"""MediaPipe's landmarks on forehead and cheeks, where skin is read."""
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
@@ -38,6 +41,7 @@ class PhotoAccuracy:
         rmse: (N,) root mean square difference of sRGB inside the face mask; of luminance if grey.
         expression: (N, E) coefficients.
         yaw_degrees: (N,) by which the head turns, to either side.
+        albedo: (N,) mean luminance of the skin's albedo at `SKIN`, linear, in [0, 1].
         grey: (N,) bool.
     """
 
@@ -46,6 +50,7 @@ class PhotoAccuracy:
     rmse: np.ndarray
     expression: np.ndarray
     yaw_degrees: np.ndarray
+    albedo: np.ndarray
     grey: np.ndarray
 
 
@@ -79,6 +84,7 @@ def measure_photos(
         columns["rmse"].append(photometric_error(model, code, image, columns["grey"][-1]))
         columns["expression"].append(code.expression)
         columns["yaw_degrees"].append(yaw_degrees(code))
+        columns["albedo"].append(skin_luminance(model, code))
     return PhotoAccuracy(**{name: np.array(values) for name, values in columns.items()})
 
 
@@ -86,6 +92,12 @@ def yaw_degrees(code: FaceCode) -> float:
     """By how much a head turns away from straight ahead, to either side, in degrees."""
     forward = rotation_matrix(code.rotation)[:, 2]
     return float(abs(np.degrees(np.arctan2(forward[0], forward[2]))))
+
+
+def skin_luminance(model: MorphableModel, code: FaceCode) -> float:
+    """Mean luminance of the albedo at `SKIN`, linear, in [0, 1]: how dark or light the skin is read."""
+    albedo = model.landmarks478(base_only(model).albedo(code.albedo))
+    return float((albedo[list(SKIN)] @ _LUMINANCE).mean())
 
 
 def landmark_error(

@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from mien.cli.evaluate.measured import pictures_in, prepare, show_report
 from mien.cli.status import Status
-from mien.cli.train import _need_training as need_training
+from mien.cli.train import need_training
 
 
 @dataclass(frozen=True)
