@@ -13,6 +13,7 @@ from mien.lighting import directional_light, uniform_light
 from mien.morphable import MorphableModel
 from mien.training.backbone import NORM_EPSILON, create_backbone
 from mien.training.crop_code import CropCode, rotation_from_6d
+from mien.training.placement import Placement
 
 PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _HIDDEN = 512
@@ -24,7 +25,9 @@ _DETECTOR_ERROR = 6e-4  # of each coordinate, on a mean face of unit size: 1 % o
 
 
 class EncoderNetwork(nn.Module):
-    """Backbone, an optional branch for landmarks, and one head for every part of the code.
+    """Backbone, optional branches for landmarks, and one head for every part of the code.
+
+    Where landmarks are read, they also say where the face stands.
 
     Buffers hold what comes from the morphable model, so that `.to(device)` moves all.
     """
@@ -48,7 +51,16 @@ class EncoderNetwork(nn.Module):
         self.landmarks = LandmarkBranch(model) if landmarks else None
         self.colours = ColourBranch() if landmarks else None
         self.details = DetailBranch() if landmarks else None
-        self.sizes = [layout.identity, layout.expression, layout.albedo, 6, 2, 1, 1, 27]
+        self.placement = Placement(model) if landmarks else None
+        self.sizes = [
+            layout.identity,
+            layout.expression,
+            layout.albedo,
+            6,
+            1,
+            27,
+            *([] if landmarks else [2, 1]),
+        ]
         self.hidden = nn.Sequential(nn.Linear(features + (512 if landmarks else 0), _HIDDEN), nn.SiLU())
         self.heads = nn.Linear(_HIDDEN, sum(self.sizes))
         low, high = model.expression_bounds
@@ -85,10 +97,11 @@ class EncoderNetwork(nn.Module):
         if self.details is not None:
             hidden = hidden + self.details(image, landmarks)
         numbers = self.heads(hidden).float()
-        identity, expression, albedo, turn, position, scale, distance, light = numbers.split(self.sizes, 1)
+        identity, expression, albedo, turn, distance, light, *place = numbers.split(self.sizes, 1)
         if self.bounded:
             expression = torch.sigmoid(expression)
-        return CropCode(
+        position, scale = place or (torch.zeros_like(turn[:, :2]), torch.zeros_like(distance))
+        code = CropCode(
             identity=identity,
             expression=self.expression_low + self.expression_range * expression,
             albedo=albedo,
@@ -98,6 +111,7 @@ class EncoderNetwork(nn.Module):
             log_distance=0.3 * distance[:, 0],
             illumination=self.mean_light + 0.2 * light.reshape(-1, 9, 3),
         )
+        return code if self.placement is None else self.placement(code, landmarks)
 
 
 def create_network(model: MorphableModel, preset: str, backbone: str, landmarks: bool) -> nn.Module:
