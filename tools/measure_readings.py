@@ -13,7 +13,7 @@ about three minutes on two cores.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -55,6 +55,10 @@ CALM_SMILE, CALM_JAW = 0.25, 0.1
 """Readings of photographs below these are taken for faces nearly at rest."""
 
 
+Shown = tuple[np.ndarray, np.ndarray]
+"""Coefficients (52,), and a picture (H, W, 3) sRGB."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What to measure.
@@ -88,26 +92,21 @@ def photographed(picture: np.ndarray, rng: np.random.Generator, face_px: float) 
     return cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_COLOR).astype(np.float32) / 255
 
 
-def read_heads(way: Way, batch: int) -> list[tuple[int, np.ndarray]]:
-    """For each head that was found its emotion's number, and (3, 52): shown, read that way, and at rest."""
+def random_heads(batch: int) -> Iterator[tuple[int, tuple[Shown, Shown]]]:
+    """`BATCH` heads, each an emotion's number, and what is shown and seen: with the emotion, and at rest."""
     model, rng = mien.load_model(), np.random.default_rng([7, batch])
     emotions = random_emotions(rng, BATCH)
     resting = random_expressions(rng, BATCH, kind="neutral").astype(np.float64) * 0.5
-    rows = []
     for shown, label, rest in zip(emotions.expression, emotions.label, resting, strict=True):
         scene, background = random_scene(model, rng)
         scene = scene.with_(rotation=0.5 * scene.rotation)
         skin = int(rng.integers(1 << 30))
-        readings = [_read(way, scene.with_(expression=e), background, skin, rng) for e in (shown, rest)]
-        if all(reading is not None for reading in readings):
-            rows.append((int(label), np.stack([shown, *readings])))
-    return rows
+        pictures = [_picture(scene.with_(expression=e), background, skin, rng) for e in (shown, rest)]
+        yield int(label), ((shown, pictures[0]), (rest, pictures[1]))
 
 
-def _read(
-    way: Way, code: FaceCode, background: np.ndarray, skin: int, rng: np.random.Generator
-) -> np.ndarray | None:
-    """(52,) what is read in a picture of a code; the same skin creases alike."""
+def _picture(code: FaceCode, background: np.ndarray, skin: int, rng: np.random.Generator) -> np.ndarray:
+    """(H, W, 3) sRGB of a code; the same skin creases alike."""
     model = mien.load_model()
     depths = random_depths(np.random.default_rng(skin), code.expression[None])[0]
     drawn = render(
@@ -119,7 +118,17 @@ def _read(
         albedo=creased(model, base_only(model).albedo(code.albedo), depths),
         background=background,
     )
-    return read(way, photographed(drawn.image.astype(np.float32), rng, FACE_SHARE * SIZE_PX))
+    return photographed(drawn.image.astype(np.float32), rng, FACE_SHARE * SIZE_PX)
+
+
+def read_heads(way: Way, batch: int) -> list[tuple[int, np.ndarray]]:
+    """For each head that was found its emotion's number, and (3, 52): shown, read that way, and at rest."""
+    rows = []
+    for label, ((shown, picture), (_, resting)) in random_heads(batch):
+        readings = [read(way, one) for one in (picture, resting)]
+        if all(reading is not None for reading in readings):
+            rows.append((label, np.stack([shown, *readings])))
+    return rows
 
 
 def read_photo(way: Way, path: Path) -> np.ndarray | None:

@@ -25,18 +25,11 @@ class Placement(nn.Module):
     def __init__(self, model: MorphableModel):
         """Args: model: NumPy; the landmarks are its 478."""
         super().__init__()
-        layout = model.layout
-        buffers = {
-            "mean": model.landmarks478(model.identity_mean)[::_EVERY],
-            "identity": model.landmarks478(model.identity_components)[:, ::_EVERY].reshape(
-                layout.identity, -1
-            ),
-            "expression": model.landmarks478(model.expression_components)[:, ::_EVERY].reshape(
-                layout.expression, -1
-            ),
-        }
-        for name, value in buffers.items():
-            self.register_buffer(name, torch.from_numpy(np.array(value, np.float32)))
+        for name in ("mean", "identity", "expression"):
+            field = model.identity_mean if name == "mean" else getattr(model, f"{name}_components")
+            points = model.landmarks478(field)[..., ::_EVERY, :]
+            rows = points if name == "mean" else points.reshape(len(points), -1)
+            self.register_buffer(name, torch.from_numpy(np.array(rows, np.float32)))
 
     def forward(self, code: CropCode, landmarks: Tensor) -> CropCode:
         """The code where the landmarks are.
