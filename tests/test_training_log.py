@@ -1,6 +1,9 @@
 """What is read of a training's events: each figure once, tables and figures of one run and of several."""
 
+import errno
 import json
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 import torch
 
 from mien.cli import main
-from mien.errors import UnreadableInput
+from mien.errors import BadTraining, CannotWrite, UnreadableInput
 from mien.evaluation.training_log import ROWS, TrainingLog, training_report
 from mien.training.progress import Progress
 
@@ -106,3 +109,27 @@ def test_an_events_file_that_ends_early_is_read_up_to_there(tmp_path):
     log = TrainingLog.read(tmp_path)
     assert 10 < len(log.training.pictures) < 40
     np.testing.assert_allclose(log.training.values, 1e3 / log.training.pictures, rtol=1e-6)
+    log = TrainingLog.read(train_for(tmp_path, 640, TOTAL))  # and those of the run that went on after it
+    np.testing.assert_array_equal(log.training.pictures, np.arange(640, TOTAL + 1, 640))
+    np.testing.assert_allclose(log.training.values, 1e3 / log.training.pictures, rtol=1e-6)
+
+
+def test_events_that_cannot_be_written_say_so(tmp_path, monkeypatch, capsys):
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(
+        CannotWrite, match=r"events cannot be written \(No space left .*goes on from the last"
+    ):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(RecordWriter, "write", full)
+            train_for(tmp_path, 0, TOTAL)
+    before = threading.excepthook
+    with pytest.raises(BadTraining, match="first"), Progress(tmp_path, TOTAL, 0, True) as progress:
+        monkeypatch.setattr(RecordWriter, "write", full)
+        progress.events.add_scalar("x", 0.0, 1)
+        time.sleep(0.1)
+        raise BadTraining("first")
+    assert threading.excepthook is before and "Traceback" not in capsys.readouterr().err
