@@ -47,7 +47,7 @@ FOLDERS = {"photos_open/cc0": 1, "photos_open/us_official": 6, "photos_lfw": 15}
 def main() -> None:
     options = _options()
     torch.set_num_threads(1)
-    model, folders = load_model(), _crops(options.folder)
+    model, folders = load_model(), kept_crops(options.folder)
     rows, data = [], {}
     for name in options.variants:
         changes = dict(VARIANTS[name])
@@ -70,7 +70,7 @@ def main() -> None:
     show(Report(about, columns, rows, {"pictures": options.pictures, "variants": data}), options.out)
 
 
-def _crops(folder: Path) -> dict[str, PhotoCrops]:
+def kept_crops(folder: Path) -> dict[str, PhotoCrops]:
     """The photographs' faces as the network sees them, kept beside the runs."""
     kept = folder / "photos.npz"
     if not kept.exists():
