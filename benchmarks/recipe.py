@@ -119,19 +119,22 @@ def main() -> None:
             train(config)
             network, _ = load_trained(folder)
             if size not in judges:
-                judges[size] = _judges(options.folder / f"judges{size}.npz", size)
+                judges[size] = kept_judges(options.folder, size)
             runs[f"{name}, seed {seed}"] = judges[size].figures(network, model)
+    columns = list(next(iter(runs.values())))
+    digits = [3 if column.startswith(("RMSE", "AUC")) else 2 for column in columns]
     rows = [
-        [name, *(f"{value:.2f}" if "NME" in key or key[0] == "r" else f"{value:.3f}" for key, value in one.items())]
+        [name, *(f"{one[column]:.{n}f}" for column, n in zip(columns, digits, strict=True))]
         for name, one in runs.items()
-    ]  # fmt: skip
-    columns = ["", *next(iter(runs.values()))]
-    about = f"{options.pictures:,} pictures a run, from {'random weights' if options.start is None else 'trained weights'}"
-    show(Report(about, columns, rows, {"pictures": options.pictures, "runs": runs}), options.out)
+    ]
+    start = "random weights" if options.start is None else "trained weights"
+    about = f"{options.pictures:,} pictures a run, from {start}"
+    show(Report(about, ["", *columns], rows, {"pictures": options.pictures, "runs": runs}), options.out)
 
 
-def _judges(kept: Path, size: int) -> Judges:
-    """Kept beside the runs."""
+def kept_judges(folder: Path, size: int) -> Judges:
+    """What networks of a crop size are judged on, kept in a folder."""
+    kept = folder / f"judges{size}.npz"
     if not kept.exists():
         sets = {}
         for name, step in FOLDERS.items():

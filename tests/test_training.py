@@ -1,5 +1,6 @@
 """The training loop: exact resume after kills, several processes, bad numbers, bad settings."""
 
+import errno
 import hashlib
 import json
 import os
@@ -15,9 +16,11 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from mien.errors import BadCorpus, BadTraining
+from mien import files
+from mien.errors import BadCorpus, BadTraining, CannotWrite
 from mien.synthesis import Recipe
 from mien.synthesis.corpus_writer import synthesize
+from mien.training import divergence
 from mien.training.checkpoint import CHECKPOINT, WEIGHTS
 from mien.training.config import read_config
 from mien.training.export import load_trained
@@ -25,7 +28,16 @@ from mien.training.losses import LossWeights
 from mien.training.stream import BlockDataset
 from mien.training.train import train
 from tiny_face import tiny_face
-from training_stub import BLOCK, generate, killed_at, poisoned_at, tiny_config, wrong_size
+from training_stub import (
+    BLOCK,
+    astray_from,
+    generate,
+    killed_at,
+    poisoned_at,
+    short_of_memory_at,
+    tiny_config,
+    wrong_size,
+)
 
 TESTS = Path(__file__).parent
 LAST = 6
@@ -180,6 +192,78 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(tmp_path):
     assert all(torch.isfinite(value.float()).all() for value in state["network"].values())
 
 
+@pytest.fixture
+def hasty(monkeypatch):
+    """Divergence is told after a few steps."""
+    for name, value in (("HORIZON", 4), ("PATIENCE", 3), ("_FIRST", 2)):
+        monkeypatch.setattr(divergence, name, value)
+
+
+def test_a_run_that_goes_astray_stops_and_keeps_what_was_good(tmp_path, hasty):
+    settings = {"pictures": 30 * BLOCK, "checkpoint_minutes": 0}
+    with pytest.raises(
+        BadTraining, match=r"climbed at picture \d+: .*times the lowest.*--learning-rate"
+    ) as end:
+        run(tmp_path, partial(astray_from, 10), **settings)
+    message = str(end.value)
+    assert message.startswith(f"{tmp_path}: ") and f"--start {tmp_path} begins" in message
+    assert 13 * BLOCK <= int(message.split("picture ")[1].split(":")[0]) < 20 * BLOCK
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert state["position"] == 10 and state["climb"]["raised"] == 0
+
+
+def test_a_run_that_ends_astray_is_not_done(tmp_path, hasty):
+    with pytest.raises(BadTraining, match="climbed at picture 96"):
+        run(tmp_path, partial(astray_from, 10), pictures=12 * BLOCK, checkpoint_minutes=0)
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["position"] == 10
+
+
+def test_a_resumed_run_remembers_how_low_its_loss_was(tmp_path, whole):
+    told = run(tmp_path, partial(killed_at, 3, signal=signal.SIGTERM))
+    assert not told.finished and run(tmp_path).finished
+    ends = [torch.load(folder / CHECKPOINT, weights_only=True)["climb"] for folder in (tmp_path, whole)]
+    assert ends[0] == ends[1] and ends[0]["steps"] == LAST and ends[0]["mean"] > 0
+
+
+@pytest.mark.parametrize("kind", ["gpu", "processor"])
+def test_a_run_short_of_memory_says_what_to_do_and_goes_on(tmp_path, whole, kind):
+    with pytest.raises(BadTraining, match=r"out of memory \(.* wanted\)") as end:
+        run(tmp_path, partial(short_of_memory_at, 3, kind), checkpoint_minutes=0)
+    message = str(end.value)
+    for words in (f"{tmp_path}: ", "goes on from the last checkpoint", "--batch-size or --size", "--start"):
+        assert words in message
+    assert "\n" not in message
+    assert run(tmp_path).finished and weights(tmp_path) == weights(whole)
+
+
+def test_other_errors_of_a_run_are_not_taken_for_memory(tmp_path):
+    def broken(*_):
+        raise RuntimeError("of another kind")
+
+    with pytest.raises(RuntimeError, match="of another kind"):
+        run(tmp_path, lambda *given: generate(*given) if given[-1] < 2 else broken())
+
+
+@pytest.mark.parametrize(("name", "whole_files"), [(CHECKPOINT, 7), (WEIGHTS, 8)])
+def test_a_run_on_a_full_disk_goes_on_once_there_is_room(tmp_path, whole, name, whole_files):
+    written = 0  # config.json, then checkpoint and weights of each step
+
+    def full(_):
+        nonlocal written
+        written += 1
+        if written > whole_files:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(files.os, "fsync", full)
+        with pytest.raises(CannotWrite, match=rf"{name}: cannot be written \(No space left"):
+            run(tmp_path, checkpoint_minutes=0)
+    position = torch.load(tmp_path / CHECKPOINT, weights_only=True)["position"]
+    assert position == (3 if name == CHECKPOINT else 4)
+    assert not list(tmp_path.glob(".mien-*"))
+    assert run(tmp_path).finished and weights(tmp_path) == weights(whole)
+
+
 def test_a_folder_of_another_run_is_refused_and_left_as_it_was(whole):
     before = weights(whole)
     with pytest.raises(BadTraining, match=r"config\.json: another run \(learning_rate 0\.002, not 0\.1\)"):
@@ -187,6 +271,13 @@ def test_a_folder_of_another_run_is_refused_and_left_as_it_was(whole):
     with pytest.raises(BadTraining, match=r"another run \(loss"):
         run(whole, loss=LossWeights(rotation=0.0))
     assert weights(whole) == before and read_config(whole)["learning_rate"] == 0.002
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(CannotWrite, match=r"file.*: cannot be made \(.*choose another folder"):
+            run(folder)
 
 
 def test_what_only_says_how_may_change(whole):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from mien import synthesis
 from mien.camera import Camera, project, to_camera
@@ -59,6 +60,25 @@ def poisoned_at(last: int, model: MorphableModel, recipe: Recipe, seed: int, blo
     if seed == 0 and block == last:
         made.codes.identity[0, 0] = np.nan
     return made
+
+
+def astray_from(first: int, model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pictures:
+    """`generate`, but from block `first` of the run on nothing that the network says can be true."""
+    made = generate(model, recipe, seed, block)
+    if seed == 0 and block >= first:
+        made.codes.identity[:] = 1e3
+    return made
+
+
+def short_of_memory_at(
+    last: int, kind: str, model: MorphableModel, recipe: Recipe, seed: int, block: int
+) -> Pictures:
+    """`generate`, but block `last` of the run needs more memory than there is: torch's or, as if, a GPU's."""
+    if seed == 0 and block == last:
+        if kind == "gpu":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has ...")
+        torch.empty(1 << 60, dtype=torch.uint8)
+    return generate(model, recipe, seed, block)
 
 
 def wrong_size(model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pictures:

@@ -42,7 +42,8 @@ class BadCorpus(MienError):
 
 
 class BadTraining(MienError):
-    """A training run that cannot start or go on: settings without meaning, a folder of another run, NaN."""
+    """A training run that cannot start or go on: settings without meaning, a folder of another run, a loss
+    that is NaN or climbs, too little memory."""
 
 
 class BadPrototypes(MienError):

@@ -42,8 +42,12 @@ class Train:
     with the weights it would have had without. Then `mien bootstrap` fits it to photographs and
     `mien export-encoder` makes the file that mien runs.
 
+    A run whose loss is no number any more, or has climbed to three times its lowest and stays there, ends,
+    and its last checkpoint from before is kept: begin from it in another folder (--start) with a lower
+    --learning-rate.
+
     Needs the extra: pip install 'mien[train]'. Exit status: 0 done; 2 wrong usage; 4 settings or folder
-    cannot be used, or the loss is not finite.
+    cannot be used, the loss went astray, or memory or disk is full.
     """
 
     folder: Positional[Annotated[Path, arg(metavar="FOLDER")]]

@@ -99,7 +99,7 @@ class LoadedEncoder:
         Raises:
             BadTraining: a run that cannot be exported, for the time.
         """
-        drawn = _drawn(self.model, self.recipe, pictures)
+        drawn = draw(self.model, self.recipe, pictures)
         given = PhotoCrops(("",) * len(drawn.images), drawn.images, drawn.landmarks_px)
         read = read_crops(self.network, given, self.model.id)
         on_photos = {"nme478": np.nan, "rmse": np.nan}
@@ -169,8 +169,9 @@ def encoder_report(about: str, scores: Mapping[str, EncoderScore]) -> Report:
     return Report(about, columns, rows, {"encoders": {name: asdict(s) for name, s in scores.items()}})
 
 
-def _drawn(model: MorphableModel, recipe: Recipe, count: int) -> Pictures:
-    blocks = [generate(model, recipe, HELD_OUT_SEED, block) for block in range(-(-count // BLOCK))]
+def draw(model: MorphableModel, recipe: Recipe, count: int, seed: int = HELD_OUT_SEED) -> Pictures:
+    """The first `count` pictures of a seed, as in training."""
+    blocks = [generate(model, recipe, seed, block) for block in range(-(-count // BLOCK))]
     vectors = np.concatenate([block.codes.to_vector() for block in blocks])
     return Pictures(
         np.concatenate([block.images for block in blocks])[:count],

@@ -143,7 +143,11 @@ def read_crops(network: EncoderNetwork, crops: PhotoCrops, model_id: str) -> Fac
 
 def judge(network: EncoderNetwork, model: MorphableModel, crops: PhotoCrops) -> dict[str, float]:
     """Mean landmark error (478) of the network alone, and photometric RMSE, on photographs."""
-    codes = read_crops(network, crops, model.id)
+    return judge_codes(read_crops(network, crops, model.id), model, crops)
+
+
+def judge_codes(codes: FaceCode, model: MorphableModel, crops: PhotoCrops) -> dict[str, float]:
+    """What `judge` says of codes (N), in the crops' cameras, however they were read."""
     points = LandmarkPoints.of(model.landmarks478, model.identity_mean, sliding=False)
     centre = np.full(2, crops.images.shape[1] / 2)
     nme, rmse = [], []

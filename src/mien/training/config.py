@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from mien.errors import BadTraining
+from mien.errors import BadTraining, CannotWrite
 from mien.files import write_whole
 from mien.training.checkpoint import EXPORTED
 from mien.training.losses import LossWeights
@@ -133,7 +133,12 @@ class TrainingConfig:
             BadTraining: the folder holds another run.
             CannotWrite: it cannot be made or written.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CannotWrite(
+                f"{self.folder}: cannot be made ({error.strerror}); choose another folder"
+            ) from error
         path = self.folder / "config.json"
         if path.exists():
             other, ours = _what(read_config(self.folder)), self.what

@@ -167,13 +167,13 @@ def _to_onnx(module: nn.Module, given: dict[str, np.ndarray], facts: dict[str, A
         )
     file = onnx.load_from_string(stream.getvalue())
     if half:
-        _halve(file.graph)
+        halve(file.graph)
     onnx.helper.set_model_props(file, {name: str(value) for name, value in facts.items()})
     onnx.checker.check_model(file)
     return file.SerializeToString()
 
 
-def _halve(graph: Any) -> None:
+def halve(graph: Any) -> None:
     """Stores large weights in 16 bits, each followed by a cast that ONNX Runtime folds when it loads."""
     from onnx import TensorProto, helper, numpy_helper
 

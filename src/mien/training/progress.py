@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from torch import Tensor
+
+from mien.errors import CannotWrite
 
 _SCALAR_STEPS = 20
 _LINE_SECONDS = 60.0
@@ -33,7 +38,9 @@ class Progress:
             from rich.progress import Progress as Bar
             from torch.utils.tensorboard import SummaryWriter
 
-            self.events = SummaryWriter(str(self.folder), purge_step=self.done + 1)
+            self.hook, threading.excepthook = threading.excepthook, self._of_thread
+            with self._noting():
+                self.events = SummaryWriter(str(self.folder), purge_step=self.done + 1)
             speed = TextColumn("{task.fields[speed]:.0f} pictures/s, loss {task.fields[loss]:.3f}, ETA")
             columns = (
                 TextColumn("training"),
@@ -51,10 +58,35 @@ class Progress:
             self.mark = self.line = (time.monotonic(), self.done)
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type | None, *error: object) -> None:
         if self.is_main:
             self.bar.stop()
-            self.events.close()
+            try:
+                # what went wrong before says more than that the last events could not be written either
+                with suppress(CannotWrite) if kind else nullcontext(), self._noting():
+                    self.events.close()
+            finally:
+                threading.excepthook = self.hook
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Around all that writes events.
+
+        Raises:
+            CannotWrite: it failed, most likely because the disk is full.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise CannotWrite(
+                f"{self.folder}: TensorBoard's events cannot be written ({error.strerror or error}); "
+                "make room, and the same command goes on from the last checkpoint"
+            ) from error
+
+    def _of_thread(self, ended: threading.ExceptHookArgs) -> None:
+        """TensorBoard's thread prints what it fails of, and the next event says it again."""
+        if not isinstance(ended.exc_value, OSError):
+            self.hook(ended)
 
     def step(
         self, step: int, pictures: int, loss: Tensor, terms: dict[str, Tensor], gradient: Tensor, rate: float
@@ -76,8 +108,9 @@ class Progress:
         scalars = {f"train/{name}": value.item() for name, value in terms.items()}
         scalars |= {"train/total": loss.item(), "train/gradient": gradient.item()}
         scalars |= {"train/learning_rate": rate, "train/pictures_per_second": speed}
-        for name, value in scalars.items():
-            self.events.add_scalar(name, value, pictures)
+        with self._noting():
+            for name, value in scalars.items():
+                self.events.add_scalar(name, value, pictures)
         self.bar.update(self.task, completed=pictures, speed=speed, loss=loss.item())
         if self.bar.disable and now - self.line[0] > _LINE_SECONDS:
             mean = (pictures - self.line[1]) / (now - self.line[0])
@@ -92,9 +125,10 @@ class Progress:
 
     def validated(self, pictures: int, figures: dict[str, float]) -> None:
         """After each validation: its figures by name."""
-        for name, value in figures.items():
-            self.events.add_scalar(f"validation/{name}", value, pictures)
-        self.events.flush()
+        with self._noting():
+            for name, value in figures.items():
+                self.events.add_scalar(f"validation/{name}", value, pictures)
+            self.events.flush()
         listing = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
         self.bar.console.print(
             f"{pictures:,} pictures, validation: {listing}", highlight=False, soft_wrap=True

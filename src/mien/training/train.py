@@ -12,12 +12,15 @@ integer, its place in the stream of pictures.
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,9 +29,16 @@ from torch import Tensor, nn
 from mien.errors import BadTraining
 from mien.morphable import MorphableModel, load_model
 from mien.synthesis.on_device import DeviceGenerator
-from mien.training.checkpoint import RunningAverage, load_checkpoint, load_weights, save_checkpoint
+from mien.training.checkpoint import (
+    CHECKPOINT,
+    RunningAverage,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+)
 from mien.training.config import TrainingConfig
 from mien.training.device_stream import DeviceStream
+from mien.training.divergence import Climb
 from mien.training.losses import Losses
 from mien.training.network import EncoderNetwork, create_network
 from mien.training.progress import Progress
@@ -57,6 +67,29 @@ class TrainingResult:
     validation: dict[str, float]
 
 
+def _says_what_memory_lacks(train: Callable[..., TrainingResult]) -> Callable[..., TrainingResult]:
+    """Turns torch's errors of memory, a GPU's or the processor's, into one line that says what to do."""
+
+    @functools.wraps(train)
+    def wrapped(config: TrainingConfig, **given: object) -> TrainingResult:
+        try:
+            return train(config, **given)
+        except (RuntimeError, MemoryError) as error:  # torch's for GPUs is a RuntimeError, too
+            text = str(error)
+            known = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+            if not isinstance(error, MemoryError) and not any(words in text for words in known):
+                raise
+            wanted = re.search(r"(?:ried|nable) to allocate ([\d.]+ \w+)", text)
+            raise BadTraining(
+                f"{config.folder}: out of memory{f' ({wanted[1]} wanted)' if wanted else ''}; free some, and "
+                "the same command goes on from the last checkpoint; or lower --batch-size or --size, "
+                f"{_elsewhere(config.folder)}"
+            ) from error
+
+    return wrapped
+
+
+@_says_what_memory_lacks
 def train(
     config: TrainingConfig,
     *,
@@ -75,7 +108,8 @@ def train(
 
     Raises:
         BadTraining: settings without meaning, a folder of another run, a damaged checkpoint, a loss that is
-            not finite (the last checkpoint is kept).
+            not finite or has climbed far above its own lowest (the last checkpoint before it is kept), too
+            little memory.
         BadCorpus: no corpus, one of another model or recipe, or a damaged one.
         CannotWrite: no room for a checkpoint.
     """
@@ -117,12 +151,14 @@ def train(
         config.claim_folder()
     accelerator.wait_for_everyone()
     position = step = 0
+    climb = Climb()
     state = load_checkpoint(config.folder, config.what)
     if state is not None:
         network.load_state_dict(state["network"])
         average.network.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         position, step = state["position"], state["step"]
+        climb = Climb(**state.get("climb", {}))
     trained, optimiser = accelerator.prepare(network, optimiser)
     trained.train()
 
@@ -137,6 +173,7 @@ def train(
                     "optimiser": optimiser.state_dict(),
                     "position": position,
                     "step": step,
+                    "climb": climb.as_dict(),
                 },
                 average.network,
             )
@@ -159,19 +196,27 @@ def train(
             optimiser.zero_grad()
             accelerator.backward(loss)
             gradient = accelerator.clip_grad_norm_(trained.parameters(), config.clip)
-            bad, stopping = _agree(accelerator, ~torch.isfinite(loss + gradient), stop.received)
+            bad, stopping, mean_loss = _agree(accelerator, loss, gradient, stop.received)
             if bad:
                 raise BadTraining(
                     f"{config.folder}: the loss is not finite at picture {position * block} "
-                    f"({_listing(terms)}); the last checkpoint is kept, lower learning_rate"
+                    f"({_listing(terms)}); the last checkpoint is kept: lower --learning-rate, "
+                    f"{_elsewhere(config.folder)}"
                 )
             optimiser.step()
             average.update(network, step)
             position, step = position + stride, step + 1
             progress.step(step, position * block, loss, terms, gradient, optimiser.param_groups[0]["lr"])
 
+            climb.update(mean_loss, warm=position / total >= config.warmup)
             now, last = time.monotonic(), position >= total or stopping
-            if last or now - kept > 60 * config.checkpoint_minutes:
+            if climb.diverged or (last and climb.far):
+                raise BadTraining(
+                    f"{config.folder}: the loss has climbed at picture {position * block}: {climb} "
+                    f"({_listing(terms)}); the last checkpoint before it is kept: lower --learning-rate, "
+                    f"{_elsewhere(config.folder)}"
+                )
+            if last or (now - kept > 60 * config.checkpoint_minutes and not climb.doubtful):
                 keep()
                 kept = now
             if accelerator.is_main_process and (last or now - validated > 60 * config.validation_minutes):
@@ -235,13 +280,21 @@ class _StopSignal:
         signal.signal(number, self.before[number])  # told twice, it ends at once
 
 
-def _agree(accelerator: Accelerator, bad: Tensor, stop: bool) -> tuple[bool, bool]:
-    """Whether any process has a bad loss, and whether any was told to stop; the same in all of them."""
-    flags = torch.stack([bad.float(), bad.new_tensor(stop).float()])
+def _agree(accelerator: Accelerator, loss: Tensor, gradient: Tensor, stop: bool) -> tuple[bool, bool, float]:
+    """Whether any process has a bad loss, whether any was told to stop, and the mean loss; alike in all."""
+    bad = ~torch.isfinite(loss + gradient)
+    flags = torch.stack([bad.float(), bad.new_tensor(stop).float(), loss.detach().float()])
     if accelerator.num_processes > 1:
         flags = accelerator.reduce(flags, "sum")
-    any_bad, any_stop = flags.tolist()
-    return any_bad > 0, any_stop > 0
+    any_bad, any_stop, losses = flags.tolist()
+    return any_bad > 0, any_stop > 0, losses / accelerator.num_processes
+
+
+def _elsewhere(folder: Path) -> str:
+    """How to train with other settings, which this folder does not take."""
+    if (folder / CHECKPOINT).exists():
+        return f"in another folder; --start {folder} begins with its weights"
+    return "in another folder"
 
 
 def _rate(config: TrainingConfig, done: float) -> float:

@@ -13,6 +13,7 @@ from mien.cli.evaluate.expression import EvaluateExpression, EvaluateRest
 from mien.cli.evaluate.geometry import EvaluateGeometry
 from mien.cli.evaluate.landmarks import EvaluateLandmarks
 from mien.cli.evaluate.report import EvaluateReport
+from mien.cli.evaluate.training import EvaluateTraining
 from mien.cli.status import Status
 
 
@@ -28,6 +29,7 @@ class Evaluate:
       mien evaluate rest labelled/neutral -o results    what is read of neutral faces
       mien evaluate encoders run encoder.onnx -o results
       mien evaluate bootstrap run-real -o results
+      mien evaluate training run -o results             how the loss fell
       mien evaluate report results                      all of these on one page
     """
 
@@ -39,6 +41,7 @@ class Evaluate:
         "rest": EvaluateRest,
         "encoders": EvaluateEncoders,
         "bootstrap": EvaluateBootstrap,
+        "training": EvaluateTraining,
         "report": EvaluateReport,
     }
 

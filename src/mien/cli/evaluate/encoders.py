@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from mien.cli.evaluate.measured import evenly, pictures_in, prepare, show_report, tracked
+from mien.cli.evaluate.measured import evenly, pictures_in, prepare, short_names, show_report, tracked
 from mien.cli.status import Status
 from mien.cli.train import need_training
 
@@ -59,7 +58,7 @@ class EvaluateEncoders:
         from mien.training.bootstrap import crop_faces
 
         prepare(self.out, figures=self.photos is not None)
-        encoders = dict(zip(_names(self.sources), map(LoadedEncoder.of, self.sources), strict=True))
+        encoders = dict(zip(short_names(self.sources), map(LoadedEncoder.of, self.sources), strict=True))
         photos = pictures_in(self.photos, self.limit) if self.photos else []
         kinds = sorted({encoder.crop_kind for encoder in encoders.values()}) if photos else ()
         crops = of_common_photos(
@@ -81,14 +80,6 @@ class EvaluateEncoders:
             report = replace(report, figures={"": faces})
         show_report(report, self.out, "encoders")
         return Status.DONE
-
-
-def _names(sources: Sequence[Path]) -> list[str]:
-    """The last part of each path; all of it where several end alike."""
-    last = [source.resolve().name for source in sources]
-    return [
-        name if last.count(name) == 1 else str(source) for name, source in zip(last, sources, strict=True)
-    ]
 
 
 def _say(line: str) -> None:

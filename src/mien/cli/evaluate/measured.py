@@ -83,6 +83,14 @@ def tracked(description: str) -> Callable[[Sequence[Item]], Iterable[Item]]:
     return wrap
 
 
+def short_names(sources: Sequence[Path]) -> list[str]:
+    """The last part of each path; all of it where several end alike."""
+    last = [source.resolve().name for source in sources]
+    return [
+        name if last.count(name) == 1 else str(source) for name, source in zip(last, sources, strict=True)
+    ]
+
+
 def prepare(out: Path | None, figures: bool = True) -> None:
     """Says before the work what would go wrong after it, and makes the folder.
 
