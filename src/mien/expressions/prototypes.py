@@ -31,6 +31,8 @@ ACTION_UNITS: dict[str, dict[str, float]] = {
     "AU7": {"eyeSquintLeft": 1.0, "eyeSquintRight": 1.0},
     "AU9": {"noseSneerLeft": 1.0, "noseSneerRight": 1.0, "browDownLeft": 0.3, "browDownRight": 0.3},
     "AU10": {"mouthUpperUpLeft": 1.0, "mouthUpperUpRight": 1.0, "noseSneerLeft": 0.2, "noseSneerRight": 0.2},
+    "AU11": {"mouthUpperUpLeft": 0.3, "mouthUpperUpRight": 0.3, "cheekSquintLeft": 0.2,
+             "cheekSquintRight": 0.2},
     "AU12": {"mouthSmileLeft": 1.0, "mouthSmileRight": 1.0},
     "AU14": {"mouthDimpleLeft": 1.0, "mouthDimpleRight": 1.0},
     "AU15": {"mouthFrownLeft": 1.0, "mouthFrownRight": 1.0},
@@ -89,10 +91,10 @@ VARIANTS: dict[str, tuple[dict[str, float], ...]] = {
     "sadness": (
         {"AU1": 1.0, "AU4": 0.4, "AU15": 0.8, "AU17": 0.5},
         {"AU1": 0.8, "AU4": 0.5, "AU15": 0.6, "AU43": 0.3, "AU17": 0.3},
-        {"AU1": 0.6, "AU4": 0.4, "AU17": 1.0, "AU15": 0.5, "AU7": 0.3},
+        {"AU11": 0.7, "AU17": 1.0},
         {"AU15": 1.0, "AU17": 0.8},
         {"AU6": 0.5, "AU15": 0.9, "AU17": 0.3},
-        {"AU1": 0.9, "AU4": 0.6, "AU15": 0.3},
+        {"AU1": 0.9, "AU4": 0.6, "AU11": 0.5, "AU15": 0.3},
     ),
     "surprise": (
         {"AU1": 0.9, "AU2": 1.0, "AU5": 0.6, "AU26": 1.0},

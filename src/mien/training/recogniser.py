@@ -21,7 +21,7 @@ from mien.files import write_whole
 from mien.synthesis.emotions import Emotions, random_emotions
 
 READINGS = "anny.readings.safetensors"
-HIDDEN = (64, 32)
+HIDDEN = (32, 16)
 EMOTIONS, BATCH, STEPS = 1 << 16, 512, 2000
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2
 
