@@ -10,7 +10,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from mien.cli.evaluate.measured import evenly, pictures_in, prepare, short_names, show_report, tracked
+from mien.cli.evaluate.measured import pictures_in, prepare, short_names, show_report, tracked
 from mien.cli.status import Status
 from mien.cli.train import need_training
 
@@ -22,13 +22,14 @@ class EvaluateEncoders:
     Examples:
       mien evaluate encoders run encoder.onnx                        on drawn pictures
       mien evaluate encoders small resnet50 --photos portraits/ -o results
+      mien evaluate encoders small resnet50 --faces examples/ -o results   the figure shows these
 
     On drawn pictures that no training saw: loss of the parameters, and millimetres between the vertices of
     the face that is read and the true one. On photographs: landmark error (478 points against the detector's,
     over the distance of the outer eye corners) and photometric RMSE of the network alone. Networks of the
     preset thesis are shown its crops (docs/thesis.md); they have no RMSE, as these are cut to the hull. All
     are judged on the photographs in which the detectors of every preset find a face. Time is one core's, with
-    ONNX Runtime, for one crop. With photographs there is a figure of three faces through all networks.
+    ONNX Runtime, for one crop. With photographs there is a figure of up to three faces through all networks.
 
     Needs the extra: pip install 'mien[train]'. Exit status: 0 done; 2 wrong usage; 4 some encoder cannot be
     read, or fewer than 20 photographs have a face.
@@ -40,6 +41,8 @@ class EvaluateEncoders:
     """Folders of runs, or exported encoders."""
     photos: Annotated[Path | None, arg(metavar="DIR")] = None
     """Photographs to judge the networks on."""
+    faces: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Photographs that the figure shows; those of --photos if not given."""
     pictures: Annotated[int, arg(metavar="N")] = 512
     """How many are drawn."""
     out: Annotated[Path | None, arg(aliases=("-o",), metavar="DIR")] = None
@@ -57,7 +60,8 @@ class EvaluateEncoders:
         from mien.evaluation.one_face import CANDIDATES, through_networks
         from mien.training.bootstrap import crop_faces
 
-        prepare(self.out, figures=self.photos is not None)
+        shown = self.faces or self.photos
+        prepare(self.out, figures=shown is not None)
         encoders = dict(zip(short_names(self.sources), map(LoadedEncoder.of, self.sources), strict=True))
         photos = pictures_in(self.photos, self.limit) if self.photos else []
         kinds = sorted({encoder.crop_kind for encoder in encoders.values()}) if photos else ()
@@ -75,8 +79,8 @@ class EvaluateEncoders:
         if photos:
             about += f"; {len(next(iter(crops.values())).names)} photographs of {self.photos.name}"
         report = encoder_report(about, scores)
-        if photos:
-            faces = partial(through_networks, evenly(photos, CANDIDATES), encoders)
+        if shown:
+            faces = partial(through_networks, pictures_in(shown, CANDIDATES), encoders)
             report = replace(report, figures={"": faces})
         show_report(report, self.out, "encoders")
         return Status.DONE
