@@ -14,7 +14,7 @@ from tyro.conf import Positional, arg
 from mien.cli.inputs import expand
 from mien.cli.status import Status
 from mien.cli.terminal import show
-from mien.errors import MissingLibrary, UnreadableInput
+from mien.errors import BadTraining, MissingLibrary, UnreadableInput
 
 if TYPE_CHECKING:
     from mien.training.bootstrap import PhotoCrops
@@ -65,6 +65,9 @@ class Train:
     """Pictures seen in all."""
     corpus: Annotated[Path | None, arg(metavar="DIR")] = None
     """Read the pictures from a folder of `mien synthesize`, round and round; its last ones are held out."""
+    detected: Annotated[float, arg(metavar="SHARE")] = 0.0
+    """Share of the pictures, 0 to 1, whose landmarks the detector itself finds in them; those of the others
+    are simulated, which is quicker. Pictures are then made by processors."""
     start: Annotated[Path | None, arg(metavar="RUN")] = None
     """Run or exported encoder with whose weights to begin; random weights if not given."""
     batch_size: Annotated[int, arg(metavar="N")] = 64
@@ -115,6 +118,8 @@ class Train:
         from mien.thesis.preset import training_config
         from mien.training.config import TrainingConfig
 
+        if self.detected and (self.corpus or self.preset == "thesis"):
+            raise BadTraining("--detected is for pictures of mien's own, made on the fly; leave it out")
         recipe = open_corpus(self.corpus).settings.recipe if self.corpus else None
         chosen = {
             "size": recipe.size if recipe else self.size,
@@ -137,9 +142,9 @@ class Train:
         size = settings.pop("size", Recipe.size)
         return TrainingConfig(
             folder=self.folder,
-            recipe=recipe or Recipe(size=size),
+            recipe=recipe or Recipe(size=size, detected=self.detected),
             landmarks=self.landmarks,
-            on_device=torch.cuda.is_available() and self.corpus is None,
+            on_device=torch.cuda.is_available() and self.corpus is None and not self.detected,
             **settings,
         )
 

@@ -24,6 +24,9 @@ PRESETS: dict[str, str] = {
 _BEFORE = {"optimiser": "adamw"}
 """What runs had before they could choose: left out where runs are compared, so that they can go on."""
 
+_PLAIN = {"preset": "mien", "detected": 0.0}
+"""The same of their recipes."""
+
 _HOW_ONLY = {"folder", "workers", "threads", "checkpoint_minutes", "validation_minutes"}
 
 
@@ -98,6 +101,10 @@ class TrainingConfig:
             raise BadTraining(f"optimiser is {self.optimiser!r}; give 'adamw' or 'adadelta'")
         if self.recipe.preset != "mien" and self.on_device:
             raise BadTraining(f"pictures of the preset {self.recipe.preset} are made by processors only")
+        if not 0 <= self.recipe.detected <= 1:
+            raise BadTraining(f"the recipe's share detected is {self.recipe.detected}; give 0 to 1")
+        if self.recipe.detected and (self.recipe.preset != "mien" or self.on_device):
+            raise BadTraining("the detector looks at pictures of the preset mien, made by processors, only")
         if self.precision not in ("no", "bf16"):
             raise BadTraining(f"precision is {self.precision!r}; give 'no' or 'bf16'")
         if self.on_device and self.corpus is not None:
@@ -163,7 +170,7 @@ def _what(settings: dict[str, Any]) -> dict[str, Any]:
         if name not in _HOW_ONLY and (name, value) not in _BEFORE.items()
     }
     recipe = settings.get("recipe", {}).items()
-    return kept | {"recipe": {name: value for name, value in recipe if (name, value) != ("preset", "mien")}}
+    return kept | {"recipe": {name: value for name, value in recipe if (name, value) not in _PLAIN.items()}}
 
 
 def read_config(source: Path) -> dict[str, Any]:

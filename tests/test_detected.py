@@ -1,0 +1,72 @@
+"""Random pictures whose landmarks the detector itself finds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import mien
+from mien.errors import BadTraining
+from mien.evaluation.photos import landmark_error
+from mien.fit.landmark_fit import LandmarkPoints
+from mien.synthesis import BLOCK, Recipe, generate
+from mien.training.config import TrainingConfig
+
+CENTRE = np.full(2, 56.0)
+
+
+@pytest.fixture(scope="module")
+def blocks():
+    model = mien.load_model()
+    return {share: generate(model, Recipe(detected=share), 3, 0) for share in (0.0, 1.0)}
+
+
+def distances(block):
+    """Of the model's landmarks from the given ones, in eye-corner distances."""
+    model = mien.load_model()
+    points = LandmarkPoints.of(model.landmarks478, model.identity_mean, sliding=False)
+    return np.array(
+        [
+            landmark_error(
+                model, block.codes[i], points, CENTRE, block.landmarks_px[i], block.landmarks_px[i]
+            )
+            for i in range(BLOCK)
+        ]
+    )
+
+
+def test_codes_follow_the_crop_that_the_detector_gives(blocks):
+    found = blocks[1.0]
+    assert found.images.shape == (BLOCK, 112, 112, 3) and found.images.dtype == np.uint8
+    errors = distances(found)
+    # the true face lies where the detector's points are, but for its error and a few faces that it misses
+    assert np.median(errors) < 0.05 and errors.max() < 0.4
+    # upright and central by the detected points
+    low, high = found.landmarks_px.min(1), found.landmarks_px.max(1)
+    np.testing.assert_allclose((low + high) / 2, np.broadcast_to(CENTRE, low.shape), atol=1e-3)
+
+
+def test_faces_are_the_same_and_points_are_others(blocks):
+    simulated, found = blocks[0.0], blocks[1.0]
+    np.testing.assert_allclose(found.codes.identity, simulated.codes.identity, atol=1e-6)
+    np.testing.assert_allclose(found.codes.expression, simulated.codes.expression, atol=1e-6)
+    apart = np.linalg.norm(found.landmarks_px - simulated.landmarks_px, axis=2).mean(1)
+    assert np.median(apart) > 0.2
+
+
+def test_a_share_of_the_blocks_is_detected(monkeypatch):
+    seen = []
+    monkeypatch.setattr("mien.synthesis.detected.as_detected", lambda pictures, size: seen.append(size))
+    monkeypatch.setattr("mien.synthesis.picture", lambda model, recipe, codes, rng: recipe.size)
+    made = [generate(mien.load_model(), Recipe(detected=0.5), 0, block) for block in range(60)]
+    assert 15 < len(seen) < 45 and made.count(112) == 60 - len(seen)
+
+
+def test_what_cannot_be_detected_is_refused(tmp_path):
+    with pytest.raises(BadTraining, match=r"detected is 1\.5; give 0 to 1"):
+        TrainingConfig(tmp_path, Recipe(detected=1.5))
+    with pytest.raises(BadTraining, match="made by processors, only"):
+        TrainingConfig(tmp_path, Recipe(detected=0.5), on_device=True)
+    plain, other = (TrainingConfig(tmp_path, Recipe(detected=share)) for share in (0.0, 0.5))
+    assert plain.what != other.what and "detected" not in plain.what["recipe"]
+    assert replace(plain, workers=0).what == plain.what
