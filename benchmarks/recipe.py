@@ -40,7 +40,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
-    "128 px": {"size": 128},
+    "128 px": {"recipe": {"size": 128}},
+    "detector's own landmarks": {"recipe": {"detected": 0.6}},
     "blendshapes twice": {"loss": {"blendshapes": 8.0}},
     "projected landmarks twice": {"loss": {"landmarks": 30.0}},
     "higher learning rate": {"learning_rate": 2e-3},
@@ -109,18 +110,18 @@ def main() -> None:
     for name in options.variants:
         for seed in options.seeds:
             changes = {"learning_rate": options.learning_rate, **VARIANTS[name]}
-            size = changes.pop("size", Recipe().size)
+            recipe = Recipe(**changes.pop("recipe", {}))
             loss = replace(LossWeights(), **changes.pop("loss", {}))
             folder = options.folder / f"{name.replace(' ', '-')}-{seed}"
             config = TrainingConfig(
-                folder, Recipe(size=size), initial=options.start, pictures=options.pictures, loss=loss,
+                folder, recipe, initial=options.start, pictures=options.pictures, loss=loss,
                 seed=seed, workers=0, validation_minutes=1e9, **changes,
             )  # fmt: skip
             train(config)
             network, _ = load_trained(folder)
-            if size not in judges:
-                judges[size] = kept_judges(options.folder, size)
-            runs[f"{name}, seed {seed}"] = judges[size].figures(network, model)
+            if recipe.size not in judges:
+                judges[recipe.size] = kept_judges(options.folder, recipe.size)
+            runs[f"{name}, seed {seed}"] = judges[recipe.size].figures(network, model)
     columns = list(next(iter(runs.values())))
     digits = [3 if column.startswith(("RMSE", "AUC")) else 2 for column in columns]
     rows = [
