@@ -107,6 +107,11 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(1)
     model, judges, runs = load_model(), {}, {}
+    if options.start is not None:
+        network, settings = load_trained(options.start)
+        size = settings["recipe"]["size"]
+        judges[size] = kept_judges(options.folder, size)
+        runs["what all begin with"] = judges[size].figures(network, model)
     for name in options.variants:
         for seed in options.seeds:
             changes = {"learning_rate": options.learning_rate, **VARIANTS[name]}
