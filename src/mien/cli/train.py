@@ -32,6 +32,7 @@ class Train:
       mien train run --photos portraits/                   also says how it does on photographs, as it goes
       mien train big --backbone resnet50 --precision bf16  any timm backbone
       mien train more --start encoder.onnx                 from the weights of an earlier run
+      mien train more --start run --detected 0.6           the detector looks at most of the pictures
       mien train run --corpus faces/                       on the pictures that `mien synthesize` made
       mien train thesis --preset thesis --backbone xception  as the thesis did, see docs/thesis.md
       accelerate launch -m mien train run                  on many GPUs or machines

@@ -90,8 +90,8 @@ class LandmarkPriors:
     contour_noise_mm: float = 2.4
     identity: float = 0.35
     expression: float = 0.15
-    encoded_identity: float = 0.2
-    encoded_expression: float = 0.07
+    encoded_identity: float = 0.1
+    encoded_expression: float = 0.05
     distance_mm: float = 900.0
     log_distance: float = 0.35
     focal_sides: float = 1.6
