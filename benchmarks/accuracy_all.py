@@ -31,6 +31,7 @@ RUNS = {
     "agreement": ["accuracy_agreement.py", "--limit", "400"],
     "identity": ["accuracy_identity.py"],
     "identity_encoder": ["accuracy_identity.py", "--way", "encoder"],
+    "identity_fit": ["accuracy_identity.py", "--way", "fit"],
 }
 ICT, PHOTOS = "ict-facekit.tar.xz", ["photos_open/cc0", "photos_open/us_official", "photos_lfw"]
 NEEDS = {"geometry": [ICT], "photos": PHOTOS, "groups": PHOTOS, "agreement": PHOTOS}

@@ -158,7 +158,7 @@ def test_the_runs_are_the_presets(encoder):
     for run in ("run", "real/round1"):
         config = read_config(encoder.parent / run)
         assert (config["optimiser"], config["weight_decay"], config["learning_rate"]) == ("adadelta", 0, 1)
-        assert config["recipe"] == {"size": int(PX), "world": False, "preset": "thesis"}
+        assert config["recipe"] == {"size": int(PX), "world": False, "preset": "thesis", "detected": 0.0}
     table = json.loads((encoder.parent / "real" / "bootstrap.json").read_text())
     assert table["photographs"] == 28 and len(table["stages"]) == 2
     assert all(0 < stage["nme478"] < 1 and 0 < stage["rmse"] < 1 for stage in table["stages"])
