@@ -20,11 +20,11 @@ from accuracy_common import SHARED, progress, show, threads
 from mien.camera import project, to_camera
 from mien.detect import find_again
 from mien.evaluation.report import Report
+from mien.landmarks import OUTER_EYES
 from mien.reconstruction import Reconstruction
 
 SOURCES = "004 006 009 010 014 030 037 049"
 TARGETS = "001 011 013 016 025 028 033 035 039 047 057 060"
-EYE_CORNERS = [33, 263]
 
 
 def main() -> None:
@@ -87,7 +87,7 @@ def _landmark_error(face: Reconstruction, picture: np.ndarray) -> float:
     detected = find_again(picture, box)
     if detected is None:
         return np.nan
-    corners = detected[EYE_CORNERS]
+    corners = detected[list(OUTER_EYES)]
     return 100 * np.linalg.norm(predicted - detected, axis=1).mean() / np.linalg.norm(corners[1] - corners[0])
 
 

@@ -8,7 +8,7 @@ import pytest
 import mien
 from mien.errors import BadTraining
 from mien.evaluation.photos import landmark_error
-from mien.fit.landmark_fit import LandmarkPoints
+from mien.landmarks import LandmarkPoints
 from mien.synthesis import BLOCK, Recipe, generate
 from mien.training.config import TrainingConfig
 

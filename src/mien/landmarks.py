@@ -22,6 +22,9 @@ MEDIAPIPE68 = np.array([
 ])  # fmt: skip
 """The MediaPipe point nearest to each of iBUG's 68 (the jaw line by place on the face oval)."""
 
+OUTER_EYES = (33, 263)
+"""MediaPipe's outer corners of the eyes, right and left the subject's; their distance is errors' unit."""
+
 
 @dataclass(frozen=True, eq=False)
 class LandmarkPoints:

@@ -16,12 +16,11 @@ from mien.evaluation.ways import Estimate
 from mien.facecode import FaceCode
 from mien.fit import Fitter
 from mien.image import linear_to_srgb, srgb_to_linear
-from mien.landmarks import MEDIAPIPE68, LandmarkPoints, place_landmarks
+from mien.landmarks import MEDIAPIPE68, OUTER_EYES, LandmarkPoints, place_landmarks
 from mien.morphable import MorphableModel
 from mien.raster import rasterize
 from mien.render import base_only, render
 
-EYE_CORNERS = (33, 263)
 """MediaPipe's outer eye corners: their distance is the unit of landmark errors."""
 
 SKIN = (9, 50, 108, 151, 205, 280, 337, 425)
@@ -120,7 +119,7 @@ def landmark_error(
     placed = place_landmarks(points, vertices, code.rotation, code.translation, code.focal_px, principal_px)[
         :, :2
     ]
-    left, right = EYE_CORNERS
+    left, right = OUTER_EYES
     unit = np.linalg.norm(detected_px[left, :2] - detected_px[right, :2])
     return float(np.linalg.norm(placed - target_px[:, :2], axis=1).mean() / unit)
 

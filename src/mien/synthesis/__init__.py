@@ -30,7 +30,7 @@ class Recipe:
             Without it pictures are what the code alone says, on black.
         preset: whose codes and crops: mien's, or those of the thesis (docs/thesis.md).
         detected: share of the blocks, in [0, 1], whose landmarks are not simulated but found in the pictures
-            by the detector, which takes about five times as long. Of mien's preset, and on processors only.
+            by the detector, which takes several times as long. Of mien's preset, and on processors only.
     """
 
     size: int = 112

@@ -8,13 +8,13 @@ import numpy as np
 from mien.align import align
 from mien.crop_camera import to_crop_camera
 from mien.facecode import FaceCode
+from mien.landmarks import OUTER_EYES
 from mien.synthesis import Pictures
 
 ENLARGED = 2
 """Side of the pictures that the detector looks at over that of the crops."""
 
 _FARTHEST = 0.3  # landmarks in the mean, in outer eye-corner distances; beyond, it is no more this face
-_EYE_CORNERS = (33, 263)
 
 
 def as_detected(pictures: Pictures, size: int) -> Pictures:
@@ -33,7 +33,7 @@ def as_detected(pictures: Pictures, size: int) -> Pictures:
     landmarks_px = pictures.landmarks_px.astype(np.float64)
     for image, points in zip(pictures.images, landmarks_px, strict=True):
         faces = detect_faces(image.astype(np.float32) / 255, max_faces=1)
-        unit = np.linalg.norm(points[_EYE_CORNERS[0]] - points[_EYE_CORNERS[1]])
+        unit = np.linalg.norm(points[OUTER_EYES[0]] - points[OUTER_EYES[1]])
         if faces:
             found = faces[0].landmarks_px[:, :2]
             if np.linalg.norm(found - points, axis=1).mean() < _FARTHEST * unit:

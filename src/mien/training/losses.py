@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.camera import Camera
-from mien.landmarks import MEDIAPIPE68
+from mien.landmarks import MEDIAPIPE68, OUTER_EYES
 from mien.lighting import shading
 from mien.mesh import incident_triangles, normalize, triangle_normals, vertex_normals
 from mien.morphable import MorphableModel
@@ -22,7 +22,6 @@ _REGIONS68 = {
 }  # fmt: skip
 _REACH_MM = 6.0  # of a region around its landmarks
 _EXPRESSION_STD = 0.2  # of ARKit's coefficients as people's faces have them
-_OUTER_EYES = (33, 263)
 _LIT = 3  # light is smooth: its distance is taken at every third of the vertices
 
 
@@ -182,7 +181,7 @@ class Losses(nn.Module):
 
     def _landmarks(self, predicted: CropCode, true: CropCode) -> Tensor:
         points = self.landmarks(true)
-        eyes_mm = (points[:, _OUTER_EYES[0]] - points[:, _OUTER_EYES[1]]).norm(dim=1)
+        eyes_mm = (points[:, OUTER_EYES[0]] - points[:, OUTER_EYES[1]]).norm(dim=1)
         eyes = 2 * true.focal * eyes_mm / true.translation[:, 2]
         apart = predicted.in_crop(self.landmarks(predicted)) - true.in_crop(points)
         return (_length(apart, 1e-3) / eyes[:, None]).mean()
