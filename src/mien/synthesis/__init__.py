@@ -29,8 +29,8 @@ class Recipe:
         world: whether the world around the code is drawn: background, hair, hands, glasses, camera faults.
             Without it pictures are what the code alone says, on black.
         preset: whose codes and crops: mien's, or those of the thesis (docs/thesis.md).
-        detected: share of the blocks, in [0, 1], whose landmarks are not simulated but found in the pictures
-            by the detector, which takes several times as long. Of mien's preset, and on processors only.
+        detected: share of the pictures, in [0, 1] and the same in each block, whose landmarks are not simulated
+            but found by the detector, which takes several times as long. Of mien's preset, and on processors only.
     """
 
     size: int = 112
@@ -71,12 +71,29 @@ def generate(model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pi
         return draw(model, thesis_codes(model, rng, BLOCK, recipe.size), recipe.size)
     from mien.synthesis.codes import random_codes
 
-    if recipe.detected and np.random.default_rng([block, seed]).random() < recipe.detected:
+    codes = random_codes(model, rng, BLOCK)
+    looked_at = round(recipe.detected * BLOCK)
+    parts = []
+    if looked_at:
         from mien.synthesis.detected import ENLARGED, as_detected
 
         enlarged = replace(recipe, size=ENLARGED * recipe.size)
-        return as_detected(picture(model, enlarged, random_codes(model, rng, BLOCK), rng), recipe.size)
-    return picture(model, recipe, random_codes(model, rng, BLOCK), rng)
+        parts.append(as_detected(picture(model, enlarged, codes[:looked_at], rng), recipe.size))
+    if looked_at < BLOCK:
+        parts.append(picture(model, recipe, codes[looked_at:], rng))
+    return _joined(parts)
+
+
+def _joined(parts: list[Pictures]) -> Pictures:
+    if len(parts) == 1:
+        return parts[0]
+    codes = parts[0].codes
+    vectors = np.concatenate([part.codes.to_vector() for part in parts])
+    return Pictures(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.landmarks_px for part in parts]),
+        FaceCode.from_vector(vectors, codes.layout, codes.model),
+    )
 
 
 def picture(model: MorphableModel, recipe: Recipe, codes: FaceCode, rng: np.random.Generator) -> Pictures:
