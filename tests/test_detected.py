@@ -9,7 +9,9 @@ import mien
 from mien.errors import BadTraining
 from mien.evaluation.photos import landmark_error
 from mien.landmarks import LandmarkPoints
-from mien.synthesis import BLOCK, Recipe, generate
+from mien.synthesis import BLOCK, Recipe, generate, picture
+from mien.synthesis.codes import random_codes
+from mien.synthesis.detected import as_detected
 from mien.training.config import TrainingConfig
 
 CENTRE = np.full(2, 56.0)
@@ -54,12 +56,37 @@ def test_faces_are_the_same_and_points_are_others(blocks):
     assert np.median(apart) > 0.2
 
 
-def test_a_share_of_the_blocks_is_detected(monkeypatch):
+def test_what_the_detector_does_to_all_renders_is_taken_back_in_part():
+    class Always(np.random.Generator):
+        def random(self, size=None):
+            return np.full(size, self.share)
+
+    model, side = mien.load_model(), 224
+    rng = np.random.default_rng(5)
+    drawn = picture(model, Recipe(side, world=False), random_codes(model, rng, 64), rng)
+    errors = []
+    for share in (0.0, 1.0):
+        taking = Always(np.random.PCG64(0))
+        taking.share = share
+        errors.append(np.median(distances(as_detected(model, taking, drawn, 112))))
+    assert errors[1] < 0.95 * errors[0]
+
+
+def test_a_share_of_each_block_is_detected(monkeypatch, blocks):
     seen = []
-    monkeypatch.setattr("mien.synthesis.detected.as_detected", lambda pictures, size: seen.append(size))
-    monkeypatch.setattr("mien.synthesis.picture", lambda model, recipe, codes, rng: recipe.size)
-    made = [generate(mien.load_model(), Recipe(detected=0.5), 0, block) for block in range(60)]
-    assert 15 < len(seen) < 45 and made.count(112) == 60 - len(seen)
+
+    def spied(model, rng, pictures, size):
+        seen.append(pictures.images.shape[:2])
+        return as_detected(model, rng, pictures, size)
+
+    monkeypatch.setattr("mien.synthesis.detected.as_detected", spied)
+    block = generate(mien.load_model(), Recipe(detected=0.25), 3, 0)
+    assert seen == [(16, 224)] and block.images.shape == (BLOCK, 112, 112, 3)
+    np.testing.assert_allclose(block.codes.identity, blocks[0.0].codes.identity, atol=1e-6)
+    # the others are simulated and have, unlike detected ones, no exact place in the crop
+    low, high = block.landmarks_px.min(1), block.landmarks_px.max(1)
+    off = np.abs((low + high) / 2 - CENTRE).max(1)
+    assert (off[:16] < 1e-3).all() and np.median(off[16:]) > 0.5
 
 
 def test_what_cannot_be_detected_is_refused(tmp_path):

@@ -34,8 +34,8 @@ from mien.files import write_whole  # noqa: E402
 from mien.fit.landmark_fit import LandmarkBasis  # noqa: E402
 from mien.landmarks import LandmarkPoints, place_landmarks  # noqa: E402
 from mien.render import base_only, render  # noqa: E402
-from mien.synthesis.creases import creased, random_depths  # noqa: E402
 from mien.synthesis.expressions import random_expressions  # noqa: E402
+from mien.synthesis.shades import random_depths, shaded  # noqa: E402
 
 SIZE_PX = 256
 BATCH = 16
@@ -90,7 +90,7 @@ def sightings(batch: int) -> list[Sighting]:
         for shown in (expression, np.zeros_like(expression)):
             code = scene.with_(expression=shown)
             depths = random_depths(np.random.default_rng(skin), shown[None])[0]
-            albedo = creased(model, base_only(model).albedo(code.albedo), depths)
+            albedo = shaded(model, base_only(model).albedo(code.albedo), depths)
             picture = render(
                 model, code, (SIZE_PX, SIZE_PX), detail=False, supersample=2, albedo=albedo,
                 background=background,

@@ -40,9 +40,9 @@ from mien.facecode import FaceCode  # noqa: E402
 from mien.files import write_whole  # noqa: E402
 from mien.fit import Fitter  # noqa: E402
 from mien.render import base_only, render  # noqa: E402
-from mien.synthesis.creases import creased, random_depths  # noqa: E402
 from mien.synthesis.emotions import random_emotions  # noqa: E402
 from mien.synthesis.expressions import random_expressions  # noqa: E402
+from mien.synthesis.shades import random_depths, shaded  # noqa: E402
 
 SIZE_PX, FACE_SHARE = 240, 0.8
 """Side of the renders, and how much of it the face takes."""
@@ -115,7 +115,7 @@ def _picture(code: FaceCode, background: np.ndarray, skin: int, rng: np.random.G
         (SIZE_PX, SIZE_PX),
         detail=False,
         supersample=2,
-        albedo=creased(model, base_only(model).albedo(code.albedo), depths),
+        albedo=shaded(model, base_only(model).albedo(code.albedo), depths),
         background=background,
     )
     return photographed(drawn.image.astype(np.float32), rng, FACE_SHARE * SIZE_PX)

@@ -29,8 +29,9 @@ class Recipe:
         world: whether the world around the code is drawn: background, hair, hands, glasses, camera faults.
             Without it pictures are what the code alone says, on black.
         preset: whose codes and crops: mien's, or those of the thesis (docs/thesis.md).
-        detected: share of the pictures, in [0, 1] and the same in each block, whose landmarks are not simulated
-            but found by the detector, which takes several times as long. Of mien's preset, and on processors only.
+        detected: share of the pictures, in [0, 1] and the same in each block, whose landmarks are not
+            simulated but found by the detector, which takes several times as long. Of mien's preset, and on
+            processors only.
     """
 
     size: int = 112
@@ -78,7 +79,8 @@ def generate(model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pi
         from mien.synthesis.detected import ENLARGED, as_detected
 
         enlarged = replace(recipe, size=ENLARGED * recipe.size)
-        parts.append(as_detected(picture(model, enlarged, codes[:looked_at], rng), recipe.size))
+        drawn = picture(model, enlarged, codes[:looked_at], rng)
+        parts.append(as_detected(model, rng, drawn, recipe.size))
     if looked_at < BLOCK:
         parts.append(picture(model, recipe, codes[looked_at:], rng))
     return _joined(parts)
@@ -108,7 +110,7 @@ def picture(model: MorphableModel, recipe: Recipe, codes: FaceCode, rng: np.rand
     """
     from mien.render import base_only, render
     from mien.synthesis.codes import landmarks_in_crops, seen_in_crops
-    from mien.synthesis.creases import creased, random_depths
+    from mien.synthesis.shades import random_depths, shaded
     from mien.synthesis.world import World
 
     size = recipe.size
@@ -127,7 +129,7 @@ def picture(model: MorphableModel, recipe: Recipe, codes: FaceCode, rng: np.rand
         background = world.backgrounds(len(images[some])) if world else None
         albedo = base_only(model).albedo(seen.albedo[some])
         if depths is not None:
-            albedo = creased(model, albedo, depths[some])
+            albedo = shaded(model, albedo, depths[some])
         drawn = render(
             model,
             seen[some],

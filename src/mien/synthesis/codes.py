@@ -100,11 +100,9 @@ def seen_in_crops(
         The codes, and (N, 478, 2) float32 landmarks as detected, in pixels of the crops.
     """
     share = rng.random((len(codes.rotation), 1))
-    answer = codes.expression @ landmark_response(model).answer.T
-    points = _landmarks(model, codes.with_(expression=(1 - share) * codes.expression + share * answer))
-    detected = points[..., :2] + _detector_errors(rng, model, codes, share)
+    points = _answered(model, codes, share)
     # a picture with focal length 1: millimetres on the unit plane
-    landmarks = detected / points[..., 2:]
+    landmarks = (points[..., :2] + _scatter(rng, model, codes)) / points[..., 2:]
     exact = align(landmarks, size)
     off = rng.normal(size=(len(landmarks), 4)) * [0.02, 0.02, 0.03, 0.03]
     alignment = Alignment(
@@ -123,6 +121,26 @@ def landmarks_in_crops(model: MorphableModel, codes: FaceCode, size: int) -> np.
     return project(_landmarks(model, codes), camera)[..., :2]
 
 
+def answer_in_crops(model: MorphableModel, codes: FaceCode, size: int) -> np.ndarray:
+    """(N, 478, 2) pixels by which the detector's own ways, as measured on renders, move what it reports."""
+    camera = Camera(codes.focal_px, np.full(2, size / 2), (size, size))
+    answered = project(_answered(model, codes, np.ones((len(codes.rotation), 1))), camera)[..., :2]
+    return answered - landmarks_in_crops(model, codes, size)
+
+
+def _answered(model: MorphableModel, codes: FaceCode, share: np.ndarray) -> np.ndarray:
+    """(N, 478, 3) mm, camera frame: landmarks with a share (N, 1) of the detector's own ways.
+
+    These are how they follow expressions, what expressions move besides, and their mean error.
+    """
+    response = landmark_response(model)
+    answer = codes.expression @ response.answer.T
+    points = _landmarks(model, codes.with_(expression=(1 - share) * codes.expression + share * answer))
+    besides = response.bias + np.tensordot(codes.expression, response.besides, 1)
+    points[..., :2] += _rolled(codes, share[..., None] * besides)
+    return points
+
+
 def _landmarks(model: MorphableModel, codes: FaceCode) -> np.ndarray:
     """(N, 478, 3) mm, camera frame."""
     basis = _basis(model)
@@ -136,21 +154,17 @@ def _basis(model: MorphableModel) -> LandmarkBasis:
     return LandmarkBasis.of(model, model.landmarks478, sliding=False)
 
 
-def _detector_errors(
-    rng: np.random.Generator, model: MorphableModel, codes: FaceCode, share: np.ndarray
-) -> np.ndarray:
-    """(N, 478, 2) mm at the face: the measured errors, more of them in some pictures than in others.
-
-    Args:
-        share: (N, 1) of the mean error and of what expressions move besides.
-    """
-    count, response = len(share), landmark_response(model)
-    noise = response.noise
+def _scatter(rng: np.random.Generator, model: MorphableModel, codes: FaceCode) -> np.ndarray:
+    """(N, 478, 2) mm at the face: the measured errors, more of them in some pictures than in others."""
+    count, noise = len(codes.rotation), landmark_response(model).noise
     own = rng.normal(size=(count, 2, 478)) * np.sqrt(noise.variance + OWN_NOISE_MM**2)
     weights = rng.normal(size=(count, len(noise.factors))) * SHARED_NOISE
     level = np.exp(rng.normal(size=(count, 1, 1)) * 0.4)
-    upright = level * (own + np.tensordot(weights, noise.factors, 1))
-    upright += share[..., None] * (response.bias + np.tensordot(codes.expression, response.besides, 1))
+    return _rolled(codes, level * (own + np.tensordot(weights, noise.factors, 1)))
+
+
+def _rolled(codes: FaceCode, upright: np.ndarray) -> np.ndarray:
+    """(N, 2, 478) in the picture of an upright face to (N, 478, 2) in that of the faces as they are."""
     cosine, sine = np.cos(codes.rotation[:, 2]), np.sin(codes.rotation[:, 2])
     turn = np.stack([np.stack([cosine, sine], -1), np.stack([-sine, cosine], -1)], -2)
     return np.swapaxes(turn @ upright, 1, 2)

@@ -17,12 +17,12 @@ from mien.morphable import MorphableModel
 from mien.render import base_only, render
 from mien.synthesis import Pictures, Recipe
 from mien.synthesis.codes import random_codes
-from mien.synthesis.creases import crease_shades, random_depths
 from mien.synthesis.on_device.chance import Chance
 from mien.synthesis.on_device.crops import Crops
 from mien.synthesis.on_device.filters import sample
 from mien.synthesis.on_device.photograph import photograph
 from mien.synthesis.on_device.world import World
+from mien.synthesis.shades import random_depths, shades
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ class DeviceGenerator:
 
     @cached_property
     def _shades(self) -> torch.Tensor:
-        return torch.from_numpy(crease_shades(self.model)).to(self.device)
+        return torch.from_numpy(shades(self.model)).to(self.device)
 
     @cached_property
     def _crops(self) -> Crops:
