@@ -9,10 +9,9 @@ from mien.facecode import FaceCode
 from mien.fit import Fitter
 from mien.fit.joint_fit import linearise_jointly
 from mien.fit.landmark_fit import CAMERA_UNKNOWNS, Geometry, LandmarkEvidence, advance, cross, fit_landmarks
-from mien.fit.landmark_response import LandmarkResponse
 from mien.fit.least_squares import Linearisation, bounded_step
 from mien.fit.pixel_fit import Appearance, Crop, PixelEvidence, linearise_pixels
-from mien.fit.priors import LandmarkNoise, LandmarkPriors
+from mien.fit.priors import LandmarkPriors
 from mien.lighting import sh_basis, sh_basis_gradient
 from mien.render import render
 from tiny_face import tiny_code, tiny_face
@@ -85,27 +84,6 @@ def test_landmark_derivatives(fitter: Fitter) -> None:
         slope *= state.translation[2] / state.focal_px
         atol = 5e-3 * np.abs(slope).max() + 1e-3
         np.testing.assert_allclose(found.jacobian[k] / found.scale, slope, atol=atol)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_a_basis_answers_as_the_detector_does(fitter: Fitter, share: float) -> None:
-    """Its landmarks are those of the answered expression, moved as the detector moves them."""
-    basis, random = fitter.landmarks, np.random.default_rng(8)
-    count = basis.bounds.shape[1]
-    answer = np.eye(count) + 0.3 * random.normal(size=(count, count))
-    nothing = LandmarkNoise(np.zeros((2, 478)), np.zeros((0, 2, 478)))
-    response = LandmarkResponse(
-        answer, random.normal(size=(count, 2, 478)), random.normal(size=(2, 478)), nothing
-    )
-    seen = basis.answered(response, share)
-    coefficients = random.random(basis.components.shape[1])
-    identity, expression = np.split(coefficients, [basis.identity_count])
-    theirs = np.concatenate([identity, (1 - share) * expression + share * answer @ expression])
-    expected = basis.mean + np.einsum("k,akp->pa", theirs, basis.components)
-    moved = share * (response.bias + np.tensordot(expression, response.besides, 1))
-    expected += np.stack([moved[0], -moved[1], 0 * moved[0]], 1)
-    found = seen.mean + np.einsum("k,akp->pa", coefficients, seen.components)
-    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_prior_pulls_down_its_energy(fitter: Fitter) -> None:

@@ -1,23 +1,17 @@
-"""Measures how MediaPipe's landmarks err, on renders of random heads of the finished model."""
+"""Random heads before a camera, and what errors of the landmarks on their renders have in common."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import numpy as np
 
 from mien.camera import rotation_matrix, rotation_vector
-from mien.detect import Detector
 from mien.facecode import ARKIT_NAMES, FaceCode
-from mien.fit.priors import LandmarkNoise
-from mien.landmarks import LandmarkPoints, place_landmarks
+from mien.fit.landmark_response import LandmarkNoise
 from mien.lighting import directional_light, uniform_light
 from mien.morphable import MorphableModel
-from mien.render import render
 
 SIZE_PX = 336
 FACTORS = 60
-SEED = 4_000_000
 
 
 def random_scene(model: MorphableModel, random: np.random.Generator) -> tuple[FaceCode, np.ndarray]:
@@ -56,26 +50,6 @@ def random_expression(random: np.random.Generator) -> np.ndarray:
             if name.startswith(stem):
                 expression[k] = np.clip(strength * random.normal(1, 0.2), 0, 1)
     return expression
-
-
-def measure(model: MorphableModel, heads: Iterable, detector: Detector) -> np.ndarray:
-    """(N, 2, 478) detected minus true landmarks, mm at the face, turned upright; without faces not found."""
-    random = np.random.default_rng(SEED)
-    points = LandmarkPoints.of(model.landmarks478, model.identity_mean, sliding=False)
-    errors = []
-    for _ in heads:
-        code, background = random_scene(model, random)
-        picture = render(model, code, (SIZE_PX, SIZE_PX), supersample=2, background=background).image
-        faces = detector.detect(picture, max_faces=1)
-        if not faces:
-            continue
-        truth = place_landmarks(
-            points, model.vertices(code.identity, code.expression), code.rotation, code.translation,
-            code.focal_px, np.full(2, SIZE_PX / 2),
-        )  # fmt: skip
-        error = (faces[0].landmarks_px - truth)[:, :2].T * code.translation[2] / code.focal_px
-        errors.append(upright_turn(rotation_matrix(code.rotation)) @ error)
-    return np.array(errors)
 
 
 def upright_turn(pose: np.ndarray) -> np.ndarray:

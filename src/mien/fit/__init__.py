@@ -14,7 +14,6 @@ import numpy as np
 from mien.facecode import FaceCode
 from mien.fit.joint_fit import joint_step
 from mien.fit.landmark_fit import Geometry, LandmarkBasis, LandmarkEvidence
-from mien.fit.landmark_response import landmark_response
 from mien.fit.pixel_fit import Appearance, Crop, PixelBasis, PixelEvidence
 from mien.fit.priors import LandmarkPriors, PixelPriors, priors_of
 from mien.morphable import MorphableModel
@@ -63,10 +62,9 @@ class Fitter:
         """A fitter of `model` for MediaPipe's landmarks; priors not given are the measured ones."""
         measured = priors_of(model)
         landmark_priors = landmark_priors or measured[0]
-        basis = LandmarkBasis.of(model, model.landmarks478, sliding=False)
         return cls(
             model,
-            basis.answered(landmark_response(model), landmark_priors.answered),
+            LandmarkBasis.of(model, model.landmarks478, sliding=False),
             PixelBasis.of(model),
             landmark_priors,
             pixel_priors or measured[1],

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from mien.camera import rotation_matrix, rotation_vector
 from mien.facecode import FaceCode
-from mien.fit.landmark_response import LandmarkResponse
 from mien.fit.least_squares import Linearisation, bounded_step
 from mien.fit.priors import LandmarkPriors
 from mien.landmarks import LandmarkPoints
@@ -49,23 +48,6 @@ class LandmarkBasis:
             identity_count=len(model.identity_components),
             bounds=np.array([[lower] * count, [upper] * count], dtype=np.float64),
         )
-
-    def answered(self, response: LandmarkResponse, share: float) -> LandmarkBasis:
-        """The same of landmarks as a detector reports them.
-
-        Args:
-            response: of the detector to the model's heads at MediaPipe's landmarks.
-            share: of its own ways with expressions and of its mean error; 0 for the landmarks as they are.
-        """
-        expression = self.components[:, self.identity_count :]
-        besides, bias = (
-            np.stack([moved[..., 0, :], -moved[..., 1, :], 0 * moved[..., 0, :]])
-            for moved in (response.besides, response.bias)
-        )
-        seen = np.einsum("kj,akp->ajp", response.answer, expression) + besides
-        components = self.components.copy()
-        components[:, self.identity_count :] += share * (seen - expression)
-        return replace(self, mean=self.mean + share * bias.T, components=components)
 
     def room(self, state: Geometry) -> np.ndarray:
         """(2, E) how far each expression coefficient can go down, as a number <= 0, and up."""

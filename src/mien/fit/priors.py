@@ -9,34 +9,9 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from mien import assets
+from mien.fit.landmark_response import LandmarkNoise, landmark_noise
 from mien.lighting import uniform_light
 from mien.morphable import MorphableModel
-
-
-@dataclass(frozen=True, eq=False)
-class LandmarkNoise:
-    """Errors of detected landmarks on an upright face: Gaussian, with a part that landmarks share.
-
-    The covariance is diag(variance) + factorsᵀ factors. Without the shared part 478 landmarks would seem to
-    say far more about a head than they do.
-
-    Attributes:
-        variance: (2, L) mm² at the face, x right and y down in the picture, of each landmark by itself.
-        factors: (R, 2, L) mm per standard deviation of each shared error.
-    """
-
-    variance: np.ndarray
-    factors: np.ndarray
-
-    def rolled(self, rotation: np.ndarray) -> LandmarkNoise:
-        """The noise in the picture of a head with pose R (3, 3): turned with the head's in-plane angle."""
-        down = -rotation[:2, 1] * [1, -1]
-        cosine, sine = np.array([down[1], -down[0]]) / max(np.hypot(*down), 1e-6)
-        turn = np.array([[cosine, -sine], [sine, cosine]])
-        return LandmarkNoise(
-            np.einsum("ab,bl->al", turn**2, self.variance),
-            np.einsum("ab,rbl->ral", turn, self.factors),
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +45,6 @@ class LandmarkPriors:
         noise: measured errors of the detector; without it every landmark errs by itself.
         shared: share of the measured common variance that is believed. With all of it heads are truer in 3D
             but sit less well on their photographs; chosen by both (docs/accuracy.md).
-        answered: share of the detector's measured ways with expressions, and of its mean error, that is
-            expected of photographs (`mien.fit.landmark_response`).
         noise_mm: deviation of one landmark at the face: where `noise` is measured, what real photographs add.
         contour_noise_mm: the same on the occluding contour.
         identity: of an identity component.
@@ -85,7 +58,6 @@ class LandmarkPriors:
 
     noise: LandmarkNoise | None = None
     shared: float = 0.08
-    answered: float = 0.5
     noise_mm: float = 1.2
     contour_noise_mm: float = 2.4
     identity: float = 0.35
@@ -126,10 +98,15 @@ def measured_priors(model_name: str) -> tuple[LandmarkPriors, PixelPriors]:
     if file not in assets.catalogue():
         return LandmarkPriors(), PixelPriors()
     arrays = {name: array.astype(np.float64) for name, array in load_file(assets.path(file)).items()}
-    noise = LandmarkNoise(arrays["landmark_variance"], arrays["landmark_factors"])
     light = LightPrior(arrays["light_mean"], arrays["light_covariance"])
     return (
-        LandmarkPriors(noise=noise, noise_mm=0.6, contour_noise_mm=0.6, identity=0.8, expression=0.3),
+        LandmarkPriors(
+            noise=landmark_noise(model_name),
+            noise_mm=0.6,
+            contour_noise_mm=0.6,
+            identity=0.8,
+            expression=0.3,
+        ),
         PixelPriors(light=light),
     )
 
