@@ -1,5 +1,7 @@
 """The fit: derivatives against finite differences, bounds, and faces found again from their own landmarks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import lsq_linear
@@ -132,7 +134,8 @@ def test_pixel_derivatives(fitter: Fitter) -> None:
     ys, xs = np.mgrid[: SIZE[1], : SIZE[0]] / 60.0
     waves = [0.5 + 0.2 * np.sin(xs + c) * np.cos(0.7 * ys - c) for c in range(3)]
     crop = Crop(np.stack(waves, axis=-1).astype(np.float32), np.zeros(2), 1.0, grey=False)
-    pixels = PixelEvidence(fitter.pixels, crop, np.array(SIZE) / 2, fitter.pixel_priors)
+    mean_albedo = np.zeros(len(fitter.pixels.albedo_components))
+    pixels = PixelEvidence(fitter.pixels, crop, np.array(SIZE) / 2, fitter.pixel_priors, mean_albedo)
     state = some_geometry(fitter, turn=0.05)
     state = Geometry(state.rotation, state.translation, state.focal_px, 0 * state.coefficients)
     random = np.random.default_rng(4)
@@ -163,6 +166,17 @@ def test_pixel_derivatives(fitter: Fitter) -> None:
         slope = -(sides[0] - sides[1])[known] / 4e-3
         error = np.abs(found.jacobian[k][known] / found.scale[known] - slope)
         assert np.percentile(error, 95) < 0.08 * np.abs(slope).max() + 1e-4, k
+
+
+def test_albedo_stays_as_expected_where_nothing_is_seen(fitter: Fitter) -> None:
+    crop = Crop(np.full((SIZE[1], SIZE[0], 3), 0.3, np.float32), np.zeros(2), 1.0, grey=False)
+    expected = np.random.default_rng(7).normal(size=len(fitter.pixels.albedo_components))
+    pixels = PixelEvidence(fitter.pixels, crop, np.array(SIZE) / 2, fitter.pixel_priors, expected)
+    seen = pixels.view(some_geometry(fitter))
+    moved = pixels.fit(seen, pixels.start, 3).albedo
+    unmoved = pixels.fit(replace(seen, seen=0 * seen.seen), pixels.start, 3).albedo
+    np.testing.assert_allclose(unmoved, expected, atol=1e-6)
+    assert np.abs(moved - expected).max() > 0.05
 
 
 def test_cross_is_numpys() -> None:

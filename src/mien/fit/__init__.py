@@ -22,7 +22,7 @@ __all__ = ["FaceFit", "Fitter", "LandmarkPriors", "PixelPriors", "fit_face"]
 
 
 _LANDMARK_STEPS, _APPEARANCE_STEPS = 2, 3
-"""Gauss-Newton steps, one fewer from a code. More of them change neither truth nor likeness measurably."""
+"""Gauss-Newton steps; over landmarks one fewer from a code. More change neither truth nor likeness."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,8 @@ class Fitter:
             focal_px: focal length if known.
             polish: whether geometry is refined against pixels too.
             start: a code near the truth, an encoder's say, from which fewer steps are needed; around its
-                identity and expression the prior is centred.
+                identity, expression and albedo the prior is centred. Its light is not read: which pixels
+                show skin is judged better by the usual light.
 
         Raises:
             ValueError: the start belongs to another model.
@@ -101,16 +102,15 @@ class Fitter:
             self.landmarks, points, image_size, focal_px, self.landmark_priors, start
         )
         geometry = landmarks.start if start is None else Geometry.of(start, self.landmarks.bounds)
-        saved = 0 if start is None else 1
-        geometry = landmarks.fit(geometry, _LANDMARK_STEPS - saved)
+        geometry = landmarks.fit(geometry, _LANDMARK_STEPS - (start is not None))
         if image is None:
             nothing = Appearance(np.zeros(self.model.layout.albedo), np.zeros((9, 3)), np.zeros(0))
             return FaceFit(self._code(geometry, nothing if start is None else Appearance.of(start)))
         crop = Crop.around(image, points)
-        pixels = PixelEvidence(self.pixels, crop, np.asarray(image_size) / 2.0, self.pixel_priors)
+        expected = np.zeros(self.model.layout.albedo) if start is None else start.albedo
+        pixels = PixelEvidence(self.pixels, crop, np.asarray(image_size) / 2.0, self.pixel_priors, expected)
         seen = pixels.view(geometry)
-        appearance = pixels.start if start is None else Appearance.of(start)
-        appearance = pixels.fit(seen, appearance, _APPEARANCE_STEPS - saved)
+        appearance = pixels.fit(seen, pixels.start, _APPEARANCE_STEPS)
         if polish:
             geometry, appearance = joint_step(landmarks, pixels, seen, geometry, appearance)
         return FaceFit(self._code(geometry, appearance))

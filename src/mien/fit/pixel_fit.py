@@ -208,12 +208,14 @@ class PixelEvidence:
         crop: the photograph around the face.
         principal_px: (2,) principal point of the photograph.
         priors: assumptions.
+        expected: (A,) of the prior: albedo.
     """
 
     basis: PixelBasis
     crop: Crop
     principal_px: np.ndarray
     priors: PixelPriors
+    expected: np.ndarray
 
     def view(self, geometry: Geometry) -> View:
         """Where the sampled vertices are, which way they face, and whether the camera sees them."""
@@ -241,9 +243,8 @@ class PixelEvidence:
 
     @property
     def start(self) -> Appearance:
-        """The most usual light on the mean albedo."""
-        components = len(self.basis.albedo_components)
-        return Appearance(np.zeros(components), self.priors.light.mean, np.zeros(0))
+        """The most usual light on the expected albedo."""
+        return Appearance(self.expected, self.priors.light.mean, np.zeros(0))
 
     def fit(self, seen: View, state: Appearance, iterations: int) -> Appearance:
         """Light and albedo of a face whose geometry is known: robust maximum a posteriori by Gauss-Newton."""
@@ -274,7 +275,7 @@ class PixelEvidence:
         hessian[:27, :27] += precision
         gradient[:27] -= precision @ (state.illumination - self.priors.light.mean).ravel()
         hessian[range(27, end), range(27, end)] += self.priors.albedo**-2
-        gradient[27:end] -= self.priors.albedo**-2 * state.albedo
+        gradient[27:end] -= self.priors.albedo**-2 * (state.albedo - self.expected)
 
 
 @dataclass(frozen=True, eq=False)
