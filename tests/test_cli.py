@@ -385,9 +385,10 @@ def test_help_imports_nothing_heavy():
     assert not loaded & {"numpy", "scipy", "numba", "mediapipe", "cv2", "torch", "trimesh", "PIL"}
 
 
-def test_closed_pipe_is_no_trouble():
+@pytest.mark.parametrize("arguments", [["models", "list"], ["reconstruct", "--help"]])
+def test_closed_pipe_is_no_trouble(arguments):
     with subprocess.Popen(
-        [sys.executable, "-m", "mien", "models", "list"],
+        [sys.executable, "-m", "mien", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:

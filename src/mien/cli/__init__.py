@@ -69,16 +69,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"mien {version('mien')}")
         return Status.DONE
-    command = tyro.cli(
-        _choice(arguments),
-        prog="mien",
-        description=_DESCRIPTION,
-        args=arguments,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # file names may hold bytes of no encoding
     try:
+        try:
+            command = tyro.cli(
+                _choice(arguments),
+                prog="mien",
+                description=_DESCRIPTION,
+                args=arguments,
+                config=(
+                    tyro.conf.OmitArgPrefixes,
+                    tyro.conf.OmitSubcommandPrefixes,
+                    tyro.conf.FlagCreatePairsOff,
+                ),
+            )
+        finally:
+            sys.stdout.flush()  # help, which ends the process
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(errors="backslashreplace")  # file names may hold bytes of no encoding
         with _ended_like_ctrl_c():
             status = command.run()
         sys.stdout.flush()
