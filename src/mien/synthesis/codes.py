@@ -121,11 +121,10 @@ def landmarks_in_crops(model: MorphableModel, codes: FaceCode, size: int) -> np.
     return project(_landmarks(model, codes), camera)[..., :2]
 
 
-def answer_in_crops(model: MorphableModel, codes: FaceCode, size: int) -> np.ndarray:
-    """(N, 478, 2) pixels by which the detector's own ways, as measured on renders, move what it reports."""
-    camera = Camera(codes.focal_px, np.full(2, size / 2), (size, size))
-    answered = project(_answered(model, codes, np.ones((len(codes.rotation), 1))), camera)[..., :2]
-    return answered - landmarks_in_crops(model, codes, size)
+def mean_error_in_crops(model: MorphableModel, codes: FaceCode) -> np.ndarray:
+    """(N, 478, 2) pixels: the mean error of detected landmarks, as measured on renders, in crops of codes."""
+    upright = np.broadcast_to(landmark_response(model).bias, (len(codes.rotation), 2, 478))
+    return _rolled(codes, upright) * (codes.focal_px / codes.translation[:, 2])[:, None, None]
 
 
 def _answered(model: MorphableModel, codes: FaceCode, share: np.ndarray) -> np.ndarray:
