@@ -26,10 +26,8 @@ _DEPTH = 0.45
 _STEPS = 12
 
 _HOLLOW = {"teeth_upper": 0.25, "teeth_lower": 0.25, "tongue": 1.0}
-_HOLLOW_MM, _TEETH_MM = (
-    25.0,
-    7.0,
-)  # way into the mouth on which light falls to 1 / e; the teeth, behind the lips
+_HOLLOW_MM = 25.0  # way into the mouth on which light falls to 1 / e
+_TEETH_MM = 7.0  # from the upper lip back to the teeth
 _UPPER_LIP = 13  # MediaPipe's landmark on its inner border
 _LIPS_MEET = (((78,), (80, 88), (81, 178), (82, 87), (13, 14)),)
 _LINE, _LINE_MM = 0.8, 1.5  # shadow where the lips meet
