@@ -185,6 +185,9 @@ def main(options: Options) -> None:
     along = np.einsum("kj,kn,jn->j", follows, flat, flat) / np.maximum((flat**2).sum(1), 1e-9)
     for name, share in zip(model.expression_names, along, strict=True):
         print(f"{name:20s} {share:5.2f}")
+    own, common = np.sqrt(noise.variance.mean()), np.sqrt((noise.factors**2).sum(0).mean())
+    mean = np.linalg.norm(bias, axis=0).mean()
+    print(f"errors: {mean:.2f} mm in the mean; around it {common:.2f} mm in common, {own:.2f} mm each")
     print(f"{len(seen)} heads; {options.out}")
 
 

@@ -44,7 +44,7 @@ class LandmarkPriors:
     Attributes:
         noise: measured errors of the detector; without it every landmark errs by itself.
         shared: share of the measured common variance that is believed. With all of it heads are truer in 3D
-            but sit less well on their photographs; chosen by both (docs/accuracy.md).
+            but sit less well on their photographs.
         noise_mm: deviation of one landmark at the face: where `noise` is measured, what real photographs add.
         contour_noise_mm: the same on the occluding contour.
         identity: of an identity component.

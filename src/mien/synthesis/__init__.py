@@ -87,8 +87,6 @@ def generate(model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pi
 
 
 def _joined(parts: list[Pictures]) -> Pictures:
-    if len(parts) == 1:
-        return parts[0]
     codes = parts[0].codes
     vectors = np.concatenate([part.codes.to_vector() for part in parts])
     return Pictures(
