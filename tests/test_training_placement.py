@@ -72,3 +72,25 @@ def test_the_loss_reaches_shape_through_the_placement(true):
     found = Placement(tiny_face())(true._replace(identity=identity), landmarks_of(true) + 0.05)
     found.position.square().sum().backward()
     assert torch.isfinite(identity.grad).all() and identity.grad.abs().max() > 0
+
+
+def angle_between(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return torch.arccos((((one * other).sum((1, 2)) - 1) / 2).clamp(-1, 1))
+
+
+@pytest.mark.parametrize("axis", [[0.05, 0, 0], [0, 0.05, 0], [-0.03, 0.04, 0]])
+def test_a_head_turned_wrongly_is_turned_back_part_of_the_way(true, axis):
+    wrong = torch.from_numpy(rotation_matrix(np.array(axis)).astype(np.float32)) @ true.rotation
+    found = Placement(tiny_face())(true._replace(rotation=wrong), landmarks_of(true))
+    left = angle_between(found.rotation, true.rotation) / 0.05
+    assert (left < 0.9).all() and left.median() < 0.7
+    moved = angle_between(found.rotation, wrong)
+    assert (moved < 0.05).all()
+
+
+def test_without_damping_the_whole_turn_is_found(true, monkeypatch):
+    monkeypatch.setattr("mien.training.placement._DAMPING_MM", 0.01)
+    turn = torch.from_numpy(rotation_matrix(np.array([0.02, -0.03, 0.0])).astype(np.float32))
+    found = Placement(tiny_face())(true._replace(rotation=turn @ true.rotation), landmarks_of(true))
+    left = angle_between(found.rotation, true.rotation) / 0.036
+    assert left.max() < 0.3 and left.median() < 0.1

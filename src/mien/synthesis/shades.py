@@ -53,7 +53,7 @@ CREASES: dict[str, Crease] = {
     ),
     "mouth to chin": Crease(
         {"mouthFrownRight": 1.0, "mouthShrugLower": 0.3, "mouthStretchRight": 0.4},
-        (((61, 57), (43,), (204,)),),
+        (((61,), (61, 61, 43), (43,), (202, 204)),),
     ),
     "crow's feet": Crease(
         {"cheekSquintRight": 0.9, "eyeSquintRight": 0.5, "mouthSmileRight": 0.2},
@@ -76,7 +76,9 @@ CREASES: dict[str, Crease] = {
         {"browOuterUpRight": 1.0},
         (((63, 68), (105, 104), (66, 69)), ((104, 104, 103), (69, 69, 67))),
     ),
-    "chin": Crease({"mouthShrugLower": 1.0}, (((204,), (194,), (201,), (200,)),)),
+    "chin": Crease(
+        {"mouthShrugLower": 1.0}, (((194, 32), (182, 194), (83, 182), (83, 84), (18, 17)),)
+    ),
     "beside the mouth": Crease(
         {"mouthDimpleRight": 1.0, "mouthPressRight": 0.4, "mouthStretchRight": 0.4},
         (((186, 57), (57, 61), (43, 57)),),
