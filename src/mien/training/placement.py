@@ -10,7 +10,7 @@ from mien.morphable import MorphableModel
 from mien.training.crop_code import MEAN_SCALE, SPAN_MM, CropCode
 
 _EVERY = 3  # third landmark counts
-_DAMPING_MM = 15.0
+_DAMPING_MM = 8.0
 """Spread in depth, beyond what a similarity explains, of landmarks that would be followed half of a turn."""
 
 

@@ -1,7 +1,8 @@
 """Trains the recogniser of expressions on synthetic codes that err as reconstruction does.
 
 What reconstruction reads is modelled as a linear response to what is shown, plus an error. Both are measured
-on renders (`tools/measure_readings.py`); the errors are drawn from those that were made.
+on renders (`tools/measure_readings.py`); the errors are drawn from those that were made of expressions as
+strong: they grow with them.
 """
 
 from __future__ import annotations
@@ -35,6 +36,12 @@ PHOTOGRAPHED, SAME_PICTURE = 0.5, 0.7
 """Share of codes that err from rest as photographed people do, and how much of a picture's own error is added
 to that: `own_errors` hold those of two readings."""
 
+MOST_READ = 1.2
+"""Largest part of the measured response that is read of a coefficient; the least is none."""
+
+ALIKE = 0.05
+"""Share of the renders, weaker and as many stronger ones, that count as being as strong."""
+
 UNMEASURED_ERROR = 0.25
 """Deviation of what is read of a model without measured readings, in parts of its prototypes."""
 
@@ -47,7 +54,8 @@ class Readings:
         response: (E, E) what is read, from rest, for each coefficient shown.
         rest: (E,) reading of a face at rest: the middle between renders and people in photographs, of whom
             those who hardly smile look sterner than most.
-        errors: (N, E) what was read of renders from that rest, beside the response.
+        strength: (N,) norms of what renders showed, ascending.
+        errors: (N, E) what was read of them from that rest, beside the response.
         own_errors: (N, E) what was read from the same face's rest, beside the response.
         people: (P, E) what was read from that rest of people nearly at rest in photographs.
         lowest: coefficient that can be read.
@@ -55,6 +63,7 @@ class Readings:
 
     response: np.ndarray
     rest: np.ndarray
+    strength: np.ndarray
     errors: np.ndarray
     own_errors: np.ndarray
     people: np.ndarray
@@ -64,6 +73,8 @@ class Readings:
     def load(cls) -> Readings:
         """The packaged ones."""
         arrays = {k: v.astype(np.float64) for k, v in load_file(assets.path(READINGS)).items()}
+        order = np.linalg.norm(arrays["shown"], axis=1).argsort()
+        arrays |= {name: arrays[name][order] for name in ("shown", "read", "read_at_rest")}
         shown, read, at_rest = arrays["shown"], arrays["read"], arrays["read_at_rest"]
         gram = shown.T @ shown + np.eye(shown.shape[1])
         response = np.linalg.solve(gram, shown.T @ (read - at_rest))
@@ -71,7 +82,8 @@ class Readings:
         rest = 0.5 * (at_rest.mean(0) + people.mean(0))
         rest = 0.5 * (rest + rest[mirrored(len(rest))])
         errors, own_errors = read - rest - answered, read - at_rest - answered
-        return cls(response, rest, errors, own_errors, people - rest, 0.0)
+        strength = np.linalg.norm(shown, axis=1)
+        return cls(response, rest, strength, errors, own_errors, people - rest, 0.0)
 
     @classmethod
     def of_nothing(cls, table: np.ndarray) -> Readings:
@@ -79,20 +91,22 @@ class Readings:
         size = table.shape[1]
         deviation = UNMEASURED_ERROR * np.sqrt((table**2).sum(0) / (len(table) - 1))
         errors = np.random.default_rng(0).normal(size=(10_000, size)) * deviation
+        strength = np.linspace(0.0, np.linalg.norm(table, axis=1).max(), len(errors))
         nothing = np.zeros(size)
-        return cls(np.eye(size), nothing, errors, errors, nothing[None], -np.inf)
+        return cls(np.eye(size), nothing, strength, errors, errors, nothing[None], -np.inf)
 
 
 def as_read(rng: np.random.Generator, readings: Readings, emotions: Emotions) -> np.ndarray:
     """(N, E + 1) inputs of the network: emotions as a code gives them, from rest, read or made."""
     shown, count = emotions.expression, len(emotions.expression)
     exact, own = rng.random((2, count, 1)) < [[[EXACT]], [[OWN_REST]]]
-    # photographs of people show more than renders of heads: their response lies between measured and full
-    share, gain = rng.beta(1.0, 3.0, (count, 1)), np.exp(rng.normal(size=(count, 1)) * 0.2)
-    answered = gain * ((1 - share) * (shown @ readings.response) + share * shown)
-    own_errors, rendered, people = (
-        _mixed(rng, table, count) for table in (readings.own_errors, readings.errors, readings.people)
-    )
+    # how much can be read of each part differs from picture to picture, and photographs are not renders
+    gain = MOST_READ * rng.random(shown.shape)
+    answered = gain[:, _one_of_pair(shown.shape[1])] * (shown @ readings.response)
+    nearest = np.searchsorted(readings.strength, np.linalg.norm(shown, axis=1))
+    like = nearest, ALIKE * len(readings.strength)
+    own_errors, rendered = (_mixed(rng, table, *like) for table in (readings.own_errors, readings.errors))
+    people = _mixed(rng, readings.people, np.zeros(count), len(readings.people))
     # people's faces at rest differ in other ways than random heads' do
     photographed = people + SAME_PICTURE * own_errors
     errors = np.where(rng.random((count, 1)) < PHOTOGRAPHED, photographed, rendered)
@@ -102,10 +116,19 @@ def as_read(rng: np.random.Generator, readings: Readings, emotions: Emotions) ->
     return np.concatenate([np.where(exact, made, read), own], 1)
 
 
-def _mixed(rng: np.random.Generator, errors: np.ndarray, count: int) -> np.ndarray:
-    """(count, E): two errors mixed have the spread of one, and are not learned by heart."""
-    one, other = rng.integers(len(errors), size=(2, count))
-    angle = rng.uniform(0.0, np.pi / 2, (count, 1))
+def _one_of_pair(count: int) -> np.ndarray:
+    """(count,) the same place for coefficients of both sides."""
+    return np.minimum(np.arange(count), mirrored(count))
+
+
+def _mixed(rng: np.random.Generator, errors: np.ndarray, about: np.ndarray, within: float) -> np.ndarray:
+    """(count, E) from rows near `about` (count,): two errors mixed have the spread of one, and are not
+    learned by heart.
+    """
+    last = len(errors) - 1
+    lowest, highest = np.clip(about - within, 0, last), np.clip(about + within, 0, last)
+    one, other = np.rint(rng.uniform(lowest, highest, (2, len(about)))).astype(int)
+    angle = rng.uniform(0.0, np.pi / 2, (len(about), 1))
     return np.cos(angle) * errors[one] + np.sin(angle) * errors[other]
 
 
