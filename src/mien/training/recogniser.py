@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save
 
 from mien import assets
 from mien.expressions.prototypes import EXPRESSIONS, prototypes
-from mien.expressions.recognition import mirrored
+from mien.expressions.recognition import mirrored, one_of_pair
 from mien.files import write_whole
 from mien.synthesis.emotions import Emotions, random_emotions
 
@@ -102,7 +102,7 @@ def as_read(rng: np.random.Generator, readings: Readings, emotions: Emotions) ->
     exact, own = rng.random((2, count, 1)) < [[[EXACT]], [[OWN_REST]]]
     # how much can be read of each part differs from picture to picture, and photographs are not renders
     gain = MOST_READ * rng.random(shown.shape)
-    answered = gain[:, _one_of_pair(shown.shape[1])] * (shown @ readings.response)
+    answered = gain[:, one_of_pair(shown.shape[1])] * (shown @ readings.response)
     nearest = np.searchsorted(readings.strength, np.linalg.norm(shown, axis=1))
     like = nearest, ALIKE * len(readings.strength)
     own_errors, rendered = (_mixed(rng, table, *like) for table in (readings.own_errors, readings.errors))
@@ -114,11 +114,6 @@ def as_read(rng: np.random.Generator, readings: Readings, emotions: Emotions) ->
     read = np.maximum(answered + errors, np.where(own, -np.inf, readings.lowest - readings.rest))
     made = shown - np.where(own, 0.0, readings.rest)
     return np.concatenate([np.where(exact, made, read), own], 1)
-
-
-def _one_of_pair(count: int) -> np.ndarray:
-    """(count,) the same place for coefficients of both sides."""
-    return np.minimum(np.arange(count), mirrored(count))
 
 
 def _mixed(rng: np.random.Generator, errors: np.ndarray, about: np.ndarray, within: float) -> np.ndarray:
