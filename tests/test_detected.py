@@ -11,13 +11,7 @@ from mien.evaluation.photos import landmark_error
 from mien.fit.landmark_response import landmark_response
 from mien.landmarks import LandmarkPoints
 from mien.synthesis import BLOCK, Recipe, generate, picture
-from mien.synthesis.codes import (
-    answered_otherwise_in_crops,
-    landmarks_in_crops,
-    mean_error_in_crops,
-    random_codes,
-    seen_in_crops,
-)
+from mien.synthesis.codes import mean_error_in_crops, random_codes
 from mien.synthesis.detected import as_detected
 from mien.training.config import TrainingConfig
 
@@ -93,18 +87,6 @@ def test_the_mean_error_is_that_of_an_upright_face_turned_and_scaled():
     rolled = mean_error_in_crops(model, upright.with_(rotation=np.tile([0.0, 0.0, np.pi / 2], (2, 1))))
     # a quarter turn to the model's left, in a picture whose y goes down
     np.testing.assert_allclose(rolled, moved[..., ::-1] * [1.0, -1.0], atol=1e-9)
-
-
-def test_landmarks_of_an_expression_answered_otherwise_move_along_the_detectors_way():
-    model, rng = mien.load_model(), np.random.default_rng(7)
-    codes, _ = seen_in_crops(model, rng, random_codes(model, rng, 6), 112)
-    nothing = answered_otherwise_in_crops(model, codes, np.zeros(codes.expression.shape))
-    assert not nothing.any()
-    wholly = codes.with_(expression=codes.expression @ landmark_response(model).answer.T)
-    expected = landmarks_in_crops(model, wholly, 112) - landmarks_in_crops(model, codes, 112)
-    moved = answered_otherwise_in_crops(model, codes, np.ones(codes.expression.shape))
-    np.testing.assert_allclose(moved, expected, atol=1e-9)
-    assert np.abs(moved).max() > 0.3
 
 
 def test_a_share_of_each_block_is_detected(monkeypatch, blocks):

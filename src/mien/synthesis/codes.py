@@ -127,21 +127,6 @@ def mean_error_in_crops(model: MorphableModel, codes: FaceCode) -> np.ndarray:
     return _rolled(codes, upright) * (codes.focal_px / codes.translation[:, 2])[:, None, None]
 
 
-def answered_otherwise_in_crops(model: MorphableModel, codes: FaceCode, share: np.ndarray) -> np.ndarray:
-    """(N, 478, 2) pixels by which landmarks would move in crops of codes, were they to answer otherwise.
-
-    Args:
-        model: of the codes.
-        codes: (N) in crop cameras.
-        share: (N, E) how much more, or less, each expression would be answered in the detector's own way.
-    """
-    missing = landmark_response(model).answer - np.eye(codes.layout.expression)
-    shown = codes.expression + (share * codes.expression) @ missing.T
-    there, here = (_landmarks(model, codes.with_(expression=e)) for e in (shown, codes.expression))
-    moved = there[..., :2] / there[..., 2:] - here[..., :2] / here[..., 2:]
-    return moved * codes.focal_px[:, None, None]
-
-
 def _answered(model: MorphableModel, codes: FaceCode, share: np.ndarray) -> np.ndarray:
     """(N, 478, 3) mm, camera frame: landmarks with a share (N, 1) of the detector's own ways.
 

@@ -7,12 +7,11 @@ import numpy as np
 
 from mien.align import align
 from mien.crop_camera import to_crop_camera
-from mien.expressions.recognition import one_of_pair
 from mien.facecode import FaceCode
 from mien.landmarks import OUTER_EYES
 from mien.morphable import MorphableModel
 from mien.synthesis import Pictures
-from mien.synthesis.codes import answered_otherwise_in_crops, mean_error_in_crops
+from mien.synthesis.codes import mean_error_in_crops
 
 ENLARGED = 2
 """Side of the pictures that the detector looks at over that of the crops."""
@@ -25,10 +24,8 @@ def as_detected(model: MorphableModel, rng: np.random.Generator, pictures: Pictu
 
     Simulated errors of landmarks are smooth and know nothing of the picture; the detector itself is misled by
     what is in it: glasses, hands, shadows. Of its mean error on renders, which photographs need not share,
-    any part, from none to all, is taken back. Nor need photographs be answered as renders are: of each
-    expression landmarks get up to as much more or less of the detector's way with it, so that where they say
-    little, as of frowns, pixels must tell. Where it finds no face, or another thing, the simulated landmarks
-    stay. Where the crop reaches beyond the picture, its border goes on.
+    any part, from none to all, is taken back. Where it finds no face, or another thing, the simulated
+    landmarks stay. Where the crop reaches beyond the picture, its border goes on.
 
     Args:
         model: of the pictures' codes.
@@ -39,18 +36,15 @@ def as_detected(model: MorphableModel, rng: np.random.Generator, pictures: Pictu
     from mien.detect import detect_faces
 
     landmarks_px = pictures.landmarks_px.astype(np.float64)
-    count, side = len(landmarks_px), pictures.images.shape[1]
-    moved = -rng.random((count, 1, 1)) * mean_error_in_crops(model, pictures.codes)
-    share = rng.uniform(-1.0, 1.0, pictures.codes.expression.shape)
-    share = share[:, one_of_pair(share.shape[1])]
-    moved += answered_otherwise_in_crops(model, pictures.codes, share)
-    for image, points, offset in zip(pictures.images, landmarks_px, moved, strict=True):
+    side = pictures.images.shape[1]
+    taken_back = rng.random((len(landmarks_px), 1, 1)) * mean_error_in_crops(model, pictures.codes)
+    for image, points, error in zip(pictures.images, landmarks_px, taken_back, strict=True):
         faces = detect_faces(image.astype(np.float32) / 255, max_faces=1)
         unit = np.linalg.norm(points[OUTER_EYES[0]] - points[OUTER_EYES[1]])
         if faces:
             found = faces[0].landmarks_px[:, :2]
             if np.linalg.norm(found - points, axis=1).mean() < _FARTHEST * unit:
-                points[:] = found + offset
+                points[:] = found - error
     alignment = align(landmarks_px, size)
     images = [
         align(points + side, size).warp(cv2.copyMakeBorder(image, *4 * [side], cv2.BORDER_REPLICATE))
