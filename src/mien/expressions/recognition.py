@@ -156,8 +156,3 @@ def mirrored(count: int) -> np.ndarray:
         for name in ARKIT_NAMES
     ]
     return np.array([ARKIT_NAMES.index(name) for name in partners])
-
-
-def one_of_pair(count: int) -> np.ndarray:
-    """(count,) the same place for a coefficient and its partner on the other side."""
-    return np.minimum(np.arange(count), mirrored(count))

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save
 
 from mien import assets
 from mien.expressions.prototypes import EXPRESSIONS, prototypes
-from mien.expressions.recognition import mirrored, one_of_pair
+from mien.expressions.recognition import mirrored
 from mien.files import write_whole
 from mien.synthesis.emotions import Emotions, random_emotions
 
@@ -101,8 +101,10 @@ def as_read(rng: np.random.Generator, readings: Readings, emotions: Emotions) ->
     shown, count = emotions.expression, len(emotions.expression)
     exact, own = rng.random((2, count, 1)) < [[[EXACT]], [[OWN_REST]]]
     # how much can be read of each part differs from picture to picture, and photographs are not renders
-    gain = MOST_READ * rng.random(shown.shape)
-    answered = gain[:, one_of_pair(shown.shape[1])] * (shown @ readings.response)
+    size = shown.shape[1]
+    one_of_pair = np.minimum(np.arange(size), mirrored(size))
+    gain = MOST_READ * rng.random(shown.shape)[:, one_of_pair]
+    answered = gain * (shown @ readings.response)
     nearest = np.searchsorted(readings.strength, np.linalg.norm(shown, axis=1))
     like = nearest, ALIKE * len(readings.strength)
     own_errors, rendered = (_mixed(rng, table, *like) for table in (readings.own_errors, readings.errors))
