@@ -287,7 +287,11 @@ class ExportEncoder:
 
 
 def need_training() -> None:
-    missing = [name for name in ("torch", "timm", "accelerate", "tensorboard", "onnx") if not find_spec(name)]
+    missing = [
+        name
+        for name in ("torch", "timm", "accelerate", "tensorboard", "onnx", "tflite")
+        if not find_spec(name)
+    ]
     if missing:
         raise MissingLibrary(f"{', '.join(missing)}: needed for training; pip install 'mien[train]'")
 

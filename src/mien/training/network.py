@@ -13,6 +13,7 @@ from mien.lighting import directional_light, uniform_light
 from mien.morphable import MorphableModel
 from mien.training.backbone import NORM_EPSILON, create_backbone
 from mien.training.crop_code import CropCode, rotation_from_6d
+from mien.training.face_features import FEATURES, FaceFeatures
 from mien.training.placement import Placement
 
 PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -21,6 +22,7 @@ _REST = 0.05  # coefficient of an expression that the network starts from
 _DIRECTIONS = 128  # of landmarks that are looked at
 _SOFT_PX = 2  # over which colours are averaged
 _FILTERS = 8  # looked up at each landmark
+_BY_FEATURES = 0.5  # how much the expression branch says of the expression; the heads say the rest
 _DETECTOR_ERROR = 6e-4  # of each coordinate, on a mean face of unit size: 1 % of the distance of the eyes
 
 
@@ -61,6 +63,7 @@ class EncoderNetwork(nn.Module):
             27,
             *([] if landmarks else [2, 1]),
         ]
+        self.expression = ExpressionBranch(layout.expression)
         self.hidden = nn.Sequential(nn.Linear(features + (512 if landmarks else 0), _HIDDEN), nn.SiLU())
         self.heads = nn.Linear(_HIDDEN, sum(self.sizes))
         low, high = model.expression_bounds
@@ -78,6 +81,7 @@ class EncoderNetwork(nn.Module):
         start = [torch.zeros(size) for size in self.sizes]
         if self.bounded:
             start[1] += math.log(_REST / (1 - _REST))
+        self.expression.layers[-1].bias.data = start[1].clone()
         start[3] += torch.tensor([1.0, 0, 0, 0, 1, 0])
         self.heads.bias.data = torch.cat(start)
 
@@ -89,6 +93,7 @@ class EncoderNetwork(nn.Module):
             landmarks: (N, 478, 2) in half sides of the crop from its centre; not read by a network without
                 the branch.
         """
+        known = self.expression(image)
         image = (image - self.pixel_mean) / self.pixel_std
         features = self.backbone(image)
         if self.landmarks is not None:
@@ -98,6 +103,9 @@ class EncoderNetwork(nn.Module):
             hidden = hidden + self.details(image, landmarks)
         numbers = self.heads(hidden).float()
         identity, expression, albedo, turn, distance, light, *place = numbers.split(self.sizes, 1)
+        # each of the two learns to do without the other
+        share = torch.rand_like(known[:, :1]).round() if self.training else _BY_FEATURES
+        expression = expression + share * (known - expression)
         if self.bounded:
             expression = torch.sigmoid(expression)
         position, scale = place or (torch.zeros_like(turn[:, :2]), torch.zeros_like(distance))
@@ -207,6 +215,27 @@ class DetailBranch(nn.Module):
             self.filters(image), landmarks[:, None], padding_mode="border", align_corners=False
         )
         return self.layers(seen.flatten(1))
+
+
+class ExpressionBranch(nn.Module):
+    """The expression by features that real faces have taught, apart from what random pictures teach.
+
+    On random pictures it reads less than the heads do; on photographs more of what is faint.
+    """
+
+    def __init__(self, expression: int):
+        """Args: expression: how many coefficients the model has."""
+        super().__init__()
+        self.features = FaceFeatures()
+        self.norm = nn.BatchNorm1d(FEATURES, eps=NORM_EPSILON)
+        self.layers = nn.Sequential(nn.Linear(FEATURES, 256), nn.SiLU(), nn.Linear(256, expression))
+        nn.init.normal_(self.layers[-1].weight, std=0.01)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, S, S) float32 sRGB in [0, 1] to (N, E), before the bounds are put on."""
+        with torch.no_grad():
+            features = self.features(image)
+        return self.layers(self.norm(features)).float()
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

@@ -313,8 +313,8 @@ def _schedule(done: float, warmup: float) -> float:
 
 def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
     """AdamW (Loshchilov and Hutter 2019) or Adadelta (Zeiler 2012); biases and norms do not decay."""
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    kept = [p for p in network.parameters() if p.ndim <= 1]
+    learned = [p for p in network.parameters() if p.requires_grad]
+    decayed, kept = [p for p in learned if p.ndim > 1], [p for p in learned if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": kept, "weight_decay": 0.0}]
     if config.optimiser == "adadelta":
         return torch.optim.Adadelta(groups, config.learning_rate, rho=0.95, eps=1e-7, foreach=True)
