@@ -44,7 +44,7 @@ def test_a_picture_has_its_features_in_any_company(features, pictures):
     together = features(pictures)
     assert together.shape == (19, FEATURES)
     alone = torch.cat([features(picture[None]) for picture in pictures])
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-3)
 
 
 def test_training_leaves_them_as_they_are(pictures):

@@ -22,7 +22,7 @@ _REST = 0.05  # coefficient of an expression that the network starts from
 _DIRECTIONS = 128  # of landmarks that are looked at
 _SOFT_PX = 2  # over which colours are averaged
 _FILTERS = 8  # looked up at each landmark
-_BY_FEATURES = 0.5  # how much the expression branch says of the expression; the heads say the rest
+_BY_FEATURES = 0.4  # how much the expression branch says of the expression; the heads say the rest
 _DETECTOR_ERROR = 6e-4  # of each coordinate, on a mean face of unit size: 1 % of the distance of the eyes
 
 

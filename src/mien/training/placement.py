@@ -10,7 +10,7 @@ from mien.morphable import MorphableModel
 from mien.training.crop_code import MEAN_SCALE, SPAN_MM, CropCode
 
 _EVERY = 3  # third landmark counts
-_DAMPING_MM = 8.0
+_DAMPING_MM = 5.0
 """Landmarks whose depths spread by as much, beyond what a similarity explains, are followed half of a turn.
 The less, the closer heads sit on photographs, and the farther they follow the errors that landmarks share."""
 
