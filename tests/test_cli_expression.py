@@ -59,6 +59,11 @@ def test_formats_say_the_same(tiny, capsys):
     _, text, _ = run(capsys, "expression", "a.png", "--format", "json")
     status, nothing, _ = run(capsys, "expression", "a.png", "--format", "json", "-o", "out.json")
     assert (status, nothing) == (0, "") and Path("out.json").read_text() == text
+    for name, same in (("by_ending.json", text), ("by_ending.txt", table)):
+        run(capsys, "expression", "a.png", "-o", name)
+        assert Path(name).read_text() == same
+    run(capsys, "expression", "a.png", "--format", "table", "-o", "forced.csv")
+    assert Path("forced.csv").read_text() == table
     (row,) = json.loads(text)
     assert table.split("\n")[0].split() == list(row)
     assert table.split("\n")[1].split()[:3] == ["a.png", "0", row["label"]]

@@ -33,7 +33,7 @@ class Expression:
 
     Examples:
       mien expression photo.jpg                              a table, one row a face
-      mien expression photos/ --format csv -o faces.csv      all pictures of a folder, for a spreadsheet
+      mien expression photos/ -o faces.csv                   all pictures of a folder, for a spreadsheet
       mien expression 'takes/**/*.png' --neutral rest.jpg    one person, read against their own neutral face
       mien expression faces/*.face.json --format json        codes that `mien reconstruct` made
       mien expression photo.jpg --blendshapes                also ARKit's 52 coefficients
@@ -51,8 +51,8 @@ class Expression:
         Annotated[tuple[str, ...], arg(metavar="INPUT...", help_behavior_hint="(at least one)")]
     ]
     """Photo, folder of photos, glob, or .face.json; with the thesis's preset also a vector's .txt."""
-    format: Literal["table", "csv", "json"] = "table"
-    """What is written."""
+    format: Literal["table", "csv", "json"] | None = None
+    """What is written; if not given, what --out ends with, or else a table."""
     out: Annotated[Path | None, arg(aliases=("-o",), metavar="FILE")] = None
     """Where to; standard output if not given."""
     neutral: Annotated[Path | None, arg(metavar="PHOTO")] = None
@@ -127,7 +127,8 @@ class Expression:
         from mien.export.arkit import arkit_csv
         from mien.files import write_together, write_whole
 
-        form = {"table": _table, "csv": _csv, "json": _json}[self.format]
+        ending = self.out.suffix.lower().removeprefix(".") if self.out else ""
+        form = {"csv": _csv, "json": _json}.get(self.format or ending, _table)
         text = form([row.fields(self.blendshapes) for row in rows])
         if self.out is None:
             print(text, end="")
