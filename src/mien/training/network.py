@@ -29,7 +29,8 @@ _DETECTOR_ERROR = 6e-4  # of each coordinate, on a mean face of unit size: 1 % o
 class EncoderNetwork(nn.Module):
     """Backbone, optional branches for landmarks, and one head for every part of the code.
 
-    Where landmarks are read, they also say where the face stands.
+    The expression has a branch of its own besides. Where landmarks are read, they also say where the face
+    stands.
 
     Buffers hold what comes from the morphable model, so that `.to(device)` moves all.
     """
