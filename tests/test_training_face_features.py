@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import mien
+from mien.align import SIDE as CROP_SIDE
 from mien.align import align
 from mien.detect import detect_faces
 from mien.training.crop_code import landmarks_in_crop
@@ -34,7 +35,7 @@ def test_mediapipes_landmarks_are_linear_in_them(features):
     crop = torch.from_numpy(alignment.warp(image)).permute(2, 0, 1)[None]
     weights, biases = (torch.from_numpy(array) for array in _packaged_weights()[-1])
     said = features(crop) @ weights.flatten(1).T + biases
-    seen = (said.reshape(478, 3)[:, :2].numpy() - INPUT / 2) * (SIDE * size / 1.25 / INPUT) + size / 2
+    seen = (said.reshape(478, 3)[:, :2].numpy() - INPUT / 2) * (SIDE * size / CROP_SIDE / INPUT) + size / 2
     expected = alignment.to_crop(landmarks_px)
     eyes = np.linalg.norm(expected[33] - expected[263])
     assert np.linalg.norm(seen - expected, axis=1).mean() < 0.02 * eyes

@@ -27,9 +27,9 @@ _MODEL = "face_landmarks_detector.tflite"
 class FaceFeatures(nn.Module):
     """The body of MediaPipe's landmark network, from the packaged `face_landmarker.task`, never trained.
 
-    It has seen real faces in great number, which random pictures are not: of weak lines around brows, nose
-    and chin its features say alike on both. Source of the architecture: the file itself; bottlenecks as in
-    Kartynnik et al., "Real-time facial surface geometry from monocular video on mobile GPUs", 2019.
+    It has seen real faces in great number, as a network for random pictures has not. Source of the
+    architecture: the file itself; the network is that of Kartynnik et al., "Real-time facial surface geometry
+    from monocular video on mobile GPUs", 2019, as MediaPipe went on with it.
     """
 
     def __init__(self) -> None:
