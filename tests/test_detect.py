@@ -166,12 +166,14 @@ def test_quiet_and_lazy():
         "import sys, threading; from mien import detect, image\n"
         "assert 'mediapipe' not in sys.modules and 'cv2' not in sys.modules\n"
         "picture = image.load_image(sys.argv[1])\n"
-        "def look(): print(len(detect.detect_faces(picture, 1)), flush=True)\n"
+        "found = []\n"
+        "def look(): found.append(len(detect.detect_faces(picture, 1)))\n"
         "threads = [threading.Thread(target=look) for _ in range(2)]\n"
-        "look(); [t.start() for t in threads]; [t.join() for t in threads]"
+        "look(); [t.start() for t in threads]; [t.join() for t in threads]\n"
+        "print(found)"
     )
     run = subprocess.run([sys.executable, "-c", code, str(ASTRONAUT)], capture_output=True, text=True)
-    assert (run.returncode, run.stdout.split(), run.stderr) == (0, ["1"] * 3, "")
+    assert (run.returncode, run.stdout, run.stderr) == (0, "[1, 1, 1]\n", "")
 
 
 @pytest.mark.parametrize("kind", ["ImportError", "OSError"])
