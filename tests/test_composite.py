@@ -10,6 +10,7 @@ from mien.composite.head import Head
 from mien.composite.registration import offsets_px
 from mien.composite.warp import spread
 from mien.facecode import FaceCode
+from mien.image import srgb_to_linear
 from mien.lighting import studio_light
 from mien.morphable import load_model
 from mien.render import render
@@ -100,6 +101,20 @@ def test_what_is_far_from_the_head_stays_to_the_bit():
     assert (result != wide).any()
     np.testing.assert_array_equal(result[:, :120], wide[:, :120])
     np.testing.assert_array_equal(result[:, -120:], wide[:, -120:])
+
+
+def test_creases_darken_the_skin_where_they_lie():
+    before, after = face(), face(browDownLeft=0.5, browDownRight=0.5)
+    model, photo = load_model(), picture(before).astype(np.float32)
+    brow, cheek = landmarks(after)[9], landmarks(after)[205]
+    near = np.linalg.norm(model.identity_mean - model.landmarks478(model.identity_mean)[9], axis=1) < 6
+    darker = np.where(near, 0.5, 0.0)[:, None] * np.ones(3)
+    plain = composite(model, before, after, photo, CAMERA)
+    creased = composite(model, before, after, photo, CAMERA, darker=darker)
+    ratio = srgb_to_linear(creased) / np.maximum(srgb_to_linear(plain), 1e-4)
+    x, y = brow.astype(int)
+    np.testing.assert_allclose(np.log(ratio[y, x]), -0.5, atol=0.12)
+    np.testing.assert_allclose(ratio[around(cheek[None], 4)], 1.0, atol=1e-3)
 
 
 def test_light_from_the_left_brightens_the_left_of_the_face_and_not_the_background():

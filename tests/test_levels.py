@@ -19,7 +19,7 @@ LEVELS = {
     "surface": "1", "conversion": "1", "adoption": "2",
     "facefile": "2", "fit": "2", "texture": "2", "texture_kernel": "2", "reconstruct": "2",
     "expressions": "2", "reconstruction": "2", "overlay": "2", "crop_camera": "2",
-    "composite": "2", "edit": "2", "traits": "2", "sheet": "2",
+    "composite": "2", "creases": "2", "edit": "2", "traits": "2", "sheet": "2",
     "synthesis": "3", "training": "3", "evaluation": "3", "thesis": "3",
     "cli": "4", "__main__": "4", "": "4",
 }  # fmt: skip

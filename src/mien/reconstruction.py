@@ -278,6 +278,7 @@ class Reconstruction:
             ValueError: the photograph is not at hand.
         """
         from mien.composite import composite
+        from mien.creases import deepened
         from mien.detect import find_again
 
         if self.image is None:
@@ -285,7 +286,9 @@ class Reconstruction:
         landmarks_px = self.landmarks_px
         if landmarks_px is None:
             landmarks_px = find_again(self.image, self.face.box_px)
-        return composite(self.model, self.photographed, self.code, self.image, self.camera, landmarks_px)
+        before, after = self.photographed, self.code
+        darker = deepened(self.model, np.asarray(before.expression), np.asarray(after.expression))
+        return composite(self.model, before, after, self.image, self.camera, landmarks_px, darker)
 
     def cut_out(self) -> np.ndarray:
         """(H, W, 4) sRGB and opacity: the head alone, cut from `picture`; drawn where there is no photo."""

@@ -35,6 +35,7 @@ def composite(
     image: np.ndarray,
     camera: Camera,
     landmarks_px: np.ndarray | None = None,
+    darker: np.ndarray | None = None,
 ) -> np.ndarray:
     """The photograph as if the face in it were another.
 
@@ -46,6 +47,7 @@ def composite(
         camera: the photograph's.
         landmarks_px: (478, 2) MediaPipe's landmarks as detected: the face is cut along lips and lids where
             these are seen; None to cut where the fit has them.
+        darker: (V, 3) what the edit takes from the logarithm of the albedo besides, as new creases do.
 
     Returns:
         (H, W, 3) float32, sRGB in [0, 1]; where nothing changes the photograph's own pixels.
@@ -53,6 +55,8 @@ def composite(
     if np.array_equal(before.to_vector(), after.to_vector()):
         return np.array(image, np.float32)
     heads = Head.of(model, before, camera), Head.of(model, after, camera, neck_of=before)
+    if darker is not None:
+        heads[1].log_albedo -= model.refinement(np.asarray(darker, np.float32))
     for head, offset in zip(heads, offsets_px(model, *heads, landmarks_px), strict=True):
         head.points[:, :2] += offset
     low, high, scale = _frame(heads, image.shape)
