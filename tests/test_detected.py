@@ -57,11 +57,7 @@ def test_faces_are_the_same_and_points_are_others(blocks):
     assert np.median(apart) > 0.2
 
 
-def test_the_mean_error_is_taken_back_in_part():
-    class Always(np.random.Generator):
-        def random(self, size=None):
-            return np.full(size, self.share)
-
+def test_a_mean_error_is_taken_back():
     model, side = mien.load_model(), 224
     rng = np.random.default_rng(5)
     resting = random_codes(model, rng, 64)
@@ -69,9 +65,8 @@ def test_the_mean_error_is_taken_back_in_part():
     drawn = picture(model, Recipe(side, world=False), resting, rng)
     errors = []
     for share in (0.0, 1.0):
-        taking = Always(np.random.PCG64(0))
-        taking.share = share
-        errors.append(np.median(distances(as_detected(model, taking, drawn, 112))))
+        error_px = share * mean_error_in_crops(model, drawn.codes)
+        errors.append(np.median(distances(as_detected(drawn, 112, error_px))))
     assert errors[1] < errors[0]
 
 
@@ -92,9 +87,9 @@ def test_the_mean_error_is_that_of_an_upright_face_turned_and_scaled():
 def test_a_share_of_each_block_is_detected(monkeypatch, blocks):
     seen = []
 
-    def spied(model, rng, pictures, size):
+    def spied(pictures, size, error_px):
         seen.append(pictures.images.shape[:2])
-        return as_detected(model, rng, pictures, size)
+        return as_detected(pictures, size, error_px)
 
     monkeypatch.setattr("mien.synthesis.detected.as_detected", spied)
     block = generate(mien.load_model(), Recipe(detected=0.25), 3, 0)

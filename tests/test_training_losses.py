@@ -66,6 +66,26 @@ def test_every_head_learns_from_every_term_that_it_matters_to(losses, true, imag
             assert reached == (name in heard[head]), (name, head)
 
 
+def test_what_is_not_known_is_not_learned(plain, true):
+    torch.manual_seed(1)
+    said = CropCode(*(part + 0.1 * torch.randn_like(part) for part in true))
+    said = CropCode(*(part.requires_grad_() for part in said))
+    unknown = CropCode(*(torch.full_like(part, torch.nan) for part in true))._replace(
+        expression=true.expression
+    )
+    total, terms = plain(said, unknown)
+    total.backward()
+    known = terms["blendshapes"], plain(said, true)[1]["blendshapes"]
+    assert torch.isfinite(total) and torch.equal(*known)
+    assert said.expression.grad.abs().max() > 0
+    for name in ("identity", "albedo", "rotation", "position", "log_scale", "log_distance", "illumination"):
+        assert not getattr(said, name).grad.any(), name
+    # one face of a batch that is known in full counts as it does alone
+    mixed = CropCode(*(torch.cat([t[:1], u[1:]]) for t, u in zip(true, unknown, strict=True)))
+    alone = plain(CropCode(*(part[:1] for part in said)), CropCode(*(part[:1] for part in true)))[1]
+    torch.testing.assert_close(plain(said, mixed)[1]["identity"], alone["identity"] / len(true.identity))
+
+
 def test_gradients_are_those_of_finite_differences(true, images):
     losses = Losses(tiny_face(), LossWeights()).double()
     torch.manual_seed(1)

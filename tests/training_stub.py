@@ -55,10 +55,10 @@ def killed_at(last: int, model: MorphableModel, recipe: Recipe, seed: int, block
 
 
 def poisoned_at(last: int, model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pictures:
-    """`generate`, but block `last` of the run has a number that is none."""
+    """`generate`, but block `last` of the run has a number that no loss can bear."""
     made = generate(model, recipe, seed, block)
     if seed == 0 and block == last:
-        made.codes.identity[0, 0] = np.nan
+        made.codes.identity[0, 0] = np.inf
     return made
 
 

@@ -9,6 +9,7 @@ says how many of the measured readings, of emotions at any strength, it takes fo
 from __future__ import annotations
 
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +41,12 @@ def main() -> None:
     print(f"{OUT}: {share:.1%} of new synthetic codes recognised")
     recogniser, stored = Recogniser.load(OUT), load_file(assets.path(READINGS))
     read, at_rest = (stored[name].astype(np.float64) for name in ("read", "read_at_rest"))
-    found = {
-        "of renders": recogniser.probabilities(read),
-        "of renders, against own rest": recogniser.probabilities(read, at_rest),
-    }
-    for what, probabilities in found.items():
-        right = probabilities.argmax(1) == stored["label"]
-        by_class = {name: right[stored["label"] == number].mean() for number, name in enumerate(EXPRESSIONS)}
+    found = {"": recogniser.probabilities(read), ", own rest": recogniser.probabilities(read, at_rest)}
+    kinds = {"renders": ~stored["portrait"], "edited portraits": stored["portrait"]}
+    for (kind, some), (how, probabilities) in product(kinds.items(), found.items()):
+        what, label = kind + how, stored["label"][some]
+        right = probabilities[some].argmax(1) == label
+        by_class = {name: right[label == number].mean() for number, name in enumerate(EXPRESSIONS)}
         listing = ", ".join(f"{name} {value:.0%}" for name, value in by_class.items())
         print(f"{what}: {np.mean(list(by_class.values())):.1%} ({listing})")
 

@@ -3,17 +3,18 @@
     python tools/measure_readings.py
     python tools/measure_readings.py --way encoder --out encoder.safetensors    # of the network alone
 
-Random heads are drawn twice, at rest and with a random emotion, seen from the front as portraits are: half of
-them grey, half of them small and enlarged again, all with the grain and the compression of photographs. What
+Random heads are drawn twice, at rest and with a random emotion, seen from the front as portraits are; and the
+same is put into portraits that were held out of the encoder's training (`mien.synthesis.edited`). Half of all
+pictures are grey, half small and enlarged again, all with the grain and the compression of photographs. What
 was shown and what was read goes to a packaged file; `mien train-expression` learns from it how codes err.
 Prints how what is read goes with what is shown. Run again after the encoder or the fit has changed. Takes
-about three minutes on two cores.
+about six minutes on two cores.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -40,12 +41,16 @@ from mien.facecode import FaceCode  # noqa: E402
 from mien.files import write_whole  # noqa: E402
 from mien.fit import Fitter  # noqa: E402
 from mien.render import base_only, render  # noqa: E402
+from mien.synthesis.edited import Portraits, alike, edited, held_out, read_portraits  # noqa: E402
 from mien.synthesis.emotions import random_emotions  # noqa: E402
 from mien.synthesis.expressions import random_expressions  # noqa: E402
 from mien.synthesis.shades import random_depths, shaded  # noqa: E402
 
 SIZE_PX, FACE_SHARE = 240, 0.8
 """Side of the renders, and how much of it the face takes."""
+
+CROP_PX = 112
+"""Side of the crops that portraits are large enough for."""
 
 SMALLEST_FACE_PX = 45
 
@@ -58,14 +63,18 @@ CALM_SMILE, CALM_JAW = 0.25, 0.1
 Shown = tuple[np.ndarray, np.ndarray]
 """Coefficients (52,), and a picture (H, W, 3) sRGB."""
 
+Heads = Callable[[int], Iterator[tuple[int, tuple[Shown, Shown]]]]
+"""Number of a batch to `BATCH` heads, each an emotion's number, and it with the emotion and at rest."""
+
 
 @dataclass(frozen=True)
 class Options:
     """What to measure.
 
     Attributes:
-        photos: photographs of which the mean face at rest is learned; their labels are not known.
-        heads: how many random heads.
+        photos: photographs of which the mean face at rest is learned, and of which some are edited; their
+            labels are not known.
+        heads: how many random heads, and how many edited portraits.
         jobs: processes.
         way: how faces are read, one of `mien.evaluation.ways.WAYS`.
         out: file to write; only the packaged one is listed among the assets.
@@ -105,6 +114,27 @@ def random_heads(batch: int) -> Iterator[tuple[int, tuple[Shown, Shown]]]:
         yield int(label), ((shown, pictures[0]), (rest, pictures[1]))
 
 
+def edited_portraits(photos: tuple[Path, ...], batch: int) -> Iterator[tuple[int, tuple[Shown, Shown]]]:
+    """As `random_heads`, of portraits."""
+    model, rng = mien.load_model(), np.random.default_rng([8, batch])
+    portraits = _portraits(photos)
+    emotions = random_emotions(rng, BATCH)
+    resting = random_expressions(rng, BATCH, kind="neutral").astype(np.float64) * 0.5
+    for shown, label, rest in zip(emotions.expression, emotions.label, resting, strict=True):
+        one = portraits[[alike(model, rng, portraits.codes.expression, shown)]]
+        skin = int(rng.integers(1 << 30))
+        pairs = []
+        for expression in (shown, rest):
+            picture, points, code = edited(model, np.random.default_rng(skin), one, expression)
+            pairs.append((code.expression, photographed(picture, rng, float(np.ptp(points[:, 0])))))
+        yield int(label), tuple(pairs)
+
+
+@cache
+def _portraits(photos: tuple[Path, ...]) -> Portraits:
+    return read_portraits(mien.load_model(), photos, CROP_PX, say=lambda line: None)
+
+
 def _picture(code: FaceCode, background: np.ndarray, skin: int, rng: np.random.Generator) -> np.ndarray:
     """(H, W, 3) sRGB of a code; the same skin creases alike."""
     model = mien.load_model()
@@ -121,10 +151,10 @@ def _picture(code: FaceCode, background: np.ndarray, skin: int, rng: np.random.G
     return photographed(drawn.image.astype(np.float32), rng, FACE_SHARE * SIZE_PX)
 
 
-def read_heads(way: Way, batch: int) -> list[tuple[int, np.ndarray]]:
+def read_heads(way: Way, heads: Heads, batch: int) -> list[tuple[int, np.ndarray]]:
     """For each head that was found its emotion's number, and (3, 52): shown, read that way, and at rest."""
     rows = []
-    for label, ((shown, picture), (_, resting)) in random_heads(batch):
+    for label, ((shown, picture), (_, resting)) in heads(batch):
         readings = [read(way, one) for one in (picture, resting)]
         if all(reading is not None for reading in readings):
             rows.append((label, np.stack([shown, *readings])))
@@ -176,26 +206,33 @@ def main(options: Options) -> None:
     photos = sorted(options.photos.rglob("*.jpg"))
     with ProcessPoolExecutor(options.jobs) as pool:
         batches = range(-(-options.heads // BATCH))
-        heads = pool.map(partial(read_heads, options.way), batches)
-        found = list(track(heads, "heads", total=len(batches)))
+        held = tuple(p for p, out in zip(photos, held_out([p.name for p in photos]), strict=True) if out)
+        found = []
+        for what, heads in (("renders", random_heads), ("portraits", partial(edited_portraits, held))):
+            made = pool.map(partial(read_heads, options.way, heads), batches)
+            found.append([row for rows in track(made, what, total=len(batches)) for row in rows])
         people = pool.map(partial(read_photo, options.way), photos, chunksize=8)
         people = list(track(people, "photographs", total=len(photos)))
-    labels, rows = zip(*(row for rows in found for row in rows), strict=True)
+    labels, rows = zip(*found[0], *found[1], strict=True)
     shown, read, at_rest = np.stack(rows, axis=1)
+    portrait = np.arange(len(labels)) >= len(found[0])
     people = people_at_rest((one for one in people if one is not None), mien.load_model().expression_names)
     arrays = {"shown": shown, "read": read, "read_at_rest": at_rest, "people_at_rest": people}
     arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
-    write_whole(options.out, save(arrays | {"label": np.array(labels, np.int8)}))
-    print_agreement(shown, read)
-    print(f"{shown.shape[0]} heads; {options.out}")
+    arrays |= {"label": np.array(labels, np.int8), "portrait": portrait}
+    write_whole(options.out, save(arrays))
+    for what, some in (("renders", ~portrait), ("edited portraits", portrait)):
+        print(f"{some.sum()} {what}")
+        print_agreement(shown[some], read[some])
+    print(options.out)
     if options.out != PACKAGED:
         return
     record_asset(
         options.out,
         licence="CC0-1.0",
         provenance="How reconstruction reads expressions: shown and read ARKit coefficients of random "
-        "renders of the default face model, and readings of people nearly at rest in photographs "
-        "in the public domain and under CC0.",
+        "renders of the default face model and of portraits with expressions put into them, and "
+        "readings of people nearly at rest; all photographs in the public domain or under CC0.",
         command="python tools/measure_readings.py",
     )
 

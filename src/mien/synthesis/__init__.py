@@ -6,6 +6,7 @@ however many processes make it, and a training run finds its place again by one 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -55,7 +56,7 @@ class Pictures:
     codes: FaceCode
 
 
-def generate(model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pictures:
+def generate(model: MorphableModel, recipe: Recipe, seed: int, block: int, count: int = BLOCK) -> Pictures:
     """One block of random pictures.
 
     Args:
@@ -63,30 +64,34 @@ def generate(model: MorphableModel, recipe: Recipe, seed: int, block: int) -> Pi
         recipe: what the pictures are made of.
         seed: of the corpus.
         block: number of the block.
+        count: pictures of it.
     """
     rng = np.random.default_rng([seed, block])
     if recipe.preset == "thesis":
         from mien.thesis.pictures import draw
         from mien.thesis.vectors import random_codes as thesis_codes
 
-        return draw(model, thesis_codes(model, rng, BLOCK, recipe.size), recipe.size)
-    from mien.synthesis.codes import random_codes
+        return draw(model, thesis_codes(model, rng, count, recipe.size), recipe.size)
+    from mien.synthesis.codes import mean_error_in_crops, random_codes
 
-    codes = random_codes(model, rng, BLOCK)
-    looked_at = round(recipe.detected * BLOCK)
+    codes = random_codes(model, rng, count)
+    looked_at = round(recipe.detected * count)
     parts = []
     if looked_at:
         from mien.synthesis.detected import ENLARGED, as_detected
 
         enlarged = replace(recipe, size=ENLARGED * recipe.size)
         drawn = picture(model, enlarged, codes[:looked_at], rng)
-        parts.append(as_detected(model, rng, drawn, recipe.size))
-    if looked_at < BLOCK:
+        # photographs need not share the mean error on renders: any part of it is taken back
+        error_px = rng.random((looked_at, 1, 1)) * mean_error_in_crops(model, drawn.codes)
+        parts.append(as_detected(drawn, recipe.size, error_px))
+    if looked_at < count:
         parts.append(picture(model, recipe, codes[looked_at:], rng))
-    return _joined(parts)
+    return joined(parts)
 
 
-def _joined(parts: list[Pictures]) -> Pictures:
+def joined(parts: Sequence[Pictures]) -> Pictures:
+    """All pictures of the parts, in order."""
     codes = parts[0].codes
     vectors = np.concatenate([part.codes.to_vector() for part in parts])
     return Pictures(

@@ -43,18 +43,22 @@ class World:
         """(count, S, S, 3) float32, sRGB in [0, 1]: of the next faces."""
         return np.stack([self._cloth() for _ in range(count)]) * np.float32(1 / 255)
 
-    def photographed(self, images: np.ndarray, landmarks_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def photographed(
+        self, images: np.ndarray, landmarks_px: np.ndarray, dressed: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The pictures with what is before the face, through a camera; landmarks as they are then detected.
 
         Args:
             images: (N, S, S, 3) uint8 renderings over `backgrounds`.
             landmarks_px: (N, 478, 2) as detected on a clear picture.
+            dressed: whether anything is drawn before the face.
         """
         pictures, seen = np.empty_like(images), landmarks_px.copy()
         for i, image in enumerate(images):
             x, y = np.clip(self.landmarks_px[i], 0, self.size - 1).astype(int).T
             brightness = float(image[y, x].mean()) / 255
-            self._dress(image, self.landmarks_px[i])
+            if dressed:
+                self._dress(image, self.landmarks_px[i])
             pictures[i], pixel = self._shoot(image, brightness)
             seen[i] += self.rng.normal(size=(478, 2)) * 0.15 * (pixel - 1)
         return pictures, seen

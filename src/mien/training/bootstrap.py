@@ -7,7 +7,6 @@ CVPR 2018, section 6.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,14 +25,12 @@ from mien.image import load_image, to_uint8
 from mien.landmarks import LandmarkPoints
 from mien.morphable import MorphableModel, load_model
 from mien.synthesis import BLOCK, Pictures, Recipe, generate, picture
+from mien.synthesis.edited import FEWEST, held_out
 from mien.training.config import TrainingConfig
 from mien.training.crop_code import landmarks_in_crop
 from mien.training.network import EncoderNetwork
 from mien.training.stream import Generator
 from mien.training.train import train
-
-HELD_OUT = 5
-"""One photograph of so many is measured on and never learned from."""
 
 DEVIATION = 0.4
 """How far from what was read codes are drawn, in standard deviations of the model."""
@@ -64,8 +61,7 @@ class PhotoCrops:
     @property
     def held_out(self) -> np.ndarray:
         """(N,) bool, by the file's name alone: the same photographs in every run."""
-        digests = [hashlib.sha256(name.encode()).digest()[0] for name in self.names]
-        return np.array(digests) % HELD_OUT == 0
+        return held_out(self.names)
 
 
 def crop_faces(
@@ -85,7 +81,7 @@ def crop_faces(
         preset: whose crops, as in `mien.synthesis.Recipe`.
 
     Raises:
-        BadTraining: fewer than 20 photographs have a face.
+        BadTraining: fewer than `FEWEST` photographs have a face.
         MissingLibrary: the preset's detectors are not installed.
     """
     from mien.thesis.preset import hull_crops
@@ -105,8 +101,10 @@ def crop_faces(
             names.append(path.name)
             images.append(made[0])
             landmarks.append(made[1])
-    if len(names) < 20:
-        raise BadTraining(f"{len(names)} of {len(photos)} photographs have a face; give at least 20 that do")
+    if len(names) < FEWEST:
+        raise BadTraining(
+            f"{len(names)} of {len(photos)} photographs have a face; give at least {FEWEST} that do"
+        )
     return PhotoCrops(tuple(names), np.stack(images), np.stack(landmarks).astype(np.float32))
 
 

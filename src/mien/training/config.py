@@ -21,7 +21,7 @@ PRESETS: dict[str, str] = {
 }
 """Backbone of each preset, timm's names. `legacy_xception` is Chollet's of 2017, ported from Keras."""
 
-_BEFORE = {"optimiser": "adamw"}
+_BEFORE = {"optimiser": "adamw", "edited": None}
 """What runs had before they could choose: left out where runs are compared, so that they can go on."""
 
 _PLAIN = {"preset": "mien", "detected": 0.0}
@@ -38,6 +38,8 @@ class TrainingConfig:
         folder: where checkpoint, weights, config and TensorBoard's events are kept.
         recipe: of the pictures, `mien.synthesis.Recipe`; its `size` is the side of the crops in pixels.
         corpus: folder of the pictures on disk, one of `mien synthesize`; they are made on the fly if None.
+        edited: folder of photographs, some of whose faces, made to do something else, are among the pictures
+            (`mien.synthesis.edited`); random pictures alone if None.
         backbone: a preset's name, or any of timm's.
         landmarks: whether the network reads landmarks besides the picture.
         model: name of the packaged morphable model.
@@ -66,6 +68,7 @@ class TrainingConfig:
     folder: Path
     recipe: Any
     corpus: Path | None = None
+    edited: Path | None = None
     backbone: str = "small"
     landmarks: bool = True
     model: str = "anny"
@@ -107,6 +110,8 @@ class TrainingConfig:
             raise BadTraining("the detector looks at pictures of the preset mien, made by processors, only")
         if self.precision not in ("no", "bf16"):
             raise BadTraining(f"precision is {self.precision!r}; give 'no' or 'bf16'")
+        if self.edited is not None and (self.recipe.preset != "mien" or self.on_device or self.corpus):
+            raise BadTraining("edited portraits join pictures of the preset mien, made by processors, only")
         if self.on_device and self.corpus is not None:
             raise BadTraining(f"pictures are made on the device or read from {self.corpus}, not both")
 
@@ -129,7 +134,7 @@ class TrainingConfig:
         """All of it as JSON has it."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values.update(folder=str(self.folder), recipe=asdict(self.recipe), loss=asdict(self.loss))
-        for name in ("corpus", "initial"):
+        for name in ("corpus", "edited", "initial"):
             values[name] = None if values[name] is None else str(values[name])
         return json.loads(json.dumps(values))
 

@@ -127,7 +127,7 @@ def export_encoder(
 
 def _without_places(config: dict[str, Any]) -> dict[str, Any]:
     """The settings without the machine's folders: of what a run started from and learned from, the names."""
-    names = {name: Path(config[name]).name for name in ("initial", "corpus") if config.get(name)}
+    names = {name: Path(config[name]).name for name in ("initial", "corpus", "edited") if config.get(name)}
     return {name: value for name, value in (config | names).items() if name != "folder"}
 
 

@@ -116,9 +116,10 @@ class Losses(nn.Module):
         """The weighted sum, and each term by its name in `LossWeights`, unweighted.
 
         Args:
-            predicted, true: (N) codes in the crop's camera.
+            predicted, true: (N) codes in the crop's camera; where the true one is nan, nothing is punished.
             images: (N, 3, S, S) sRGB in [0, 1], read by the photometric term only.
         """
+        predicted, true = _where_known(predicted, true)
         batch = len(true.identity)
         change = CropCode(*(p - t for p, t in zip(predicted, true, strict=True)))
         by_identity = (change.identity @ self.identity_basis).reshape(batch, -1, 3)
@@ -244,6 +245,16 @@ def _neighbourhood(triangles: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarra
     local = local.reshape(-1, 3)
     meeting = incident_triangles(local, len(near))[np.searchsorted(near, chosen)]
     return near, local, np.where(meeting < 0, len(local), meeting)
+
+
+def _where_known(predicted: CropCode, true: CropCode) -> tuple[CropCode, CropCode]:
+    """Both codes, and where the true one is nan what is predicted, of which nothing is then learned."""
+    said, told = [], []
+    for p, t in zip(predicted, true, strict=True):
+        unknown = torch.isnan(t)
+        said.append(torch.where(unknown, p.detach(), p))
+        told.append(torch.where(unknown, p.detach(), t))
+    return CropCode(*said), CropCode(*told)
 
 
 def _rows(components: np.ndarray) -> np.ndarray:

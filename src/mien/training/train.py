@@ -27,7 +27,9 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import BadTraining
+from mien.files import write_whole
 from mien.morphable import MorphableModel, load_model
+from mien.synthesis.edited import EditedPortraits, Portraits
 from mien.synthesis.on_device import DeviceGenerator
 from mien.training.checkpoint import (
     CHECKPOINT,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 _VALIDATION_SEED = 0x5EED_0FFA
+_PORTRAITS = "portraits.npz"
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def train(
     generate: Generator | None = None,
     load: Callable[[], MorphableModel] | None = None,
     on_photos: Callable[[EncoderNetwork], dict[str, float]] | None = None,
+    portraits: Callable[[], Portraits] | None = None,
 ) -> TrainingResult:
     """Runs a training, or goes on with the one in `config.folder`.
 
@@ -105,6 +109,8 @@ def train(
             where `config.on_device` or `config.corpus`.
         load: makes the morphable model, in every process that needs it; that of `config.model` if not given.
         on_photos: judges the averaged network on photographs at each validation; its figures are logged.
+        portraits: reads the photographs of `config.edited`; asked once, in one process, and kept in the
+            folder.
 
     Raises:
         BadTraining: settings without meaning, a folder of another run, a damaged checkpoint, a loss that is
@@ -135,7 +141,7 @@ def train(
         dataset, held_out = DeviceStream(on_device, config.seed), DeviceStream(on_device, _VALIDATION_SEED)
     else:
         generate, generate_held_out = _generators(config, generate)
-        block = pictures_per_block(generate, model, config.recipe)
+        block = pictures_per_block(generate_held_out, model, config.recipe)
         per_batch = config.batch_size // block
         if config.batch_size % block:
             raise BadTraining(
@@ -149,6 +155,9 @@ def train(
 
     if accelerator.is_main_process:
         config.claim_folder()
+        kept = config.folder / _PORTRAITS
+        if config.edited is not None and not kept.exists():
+            write_whole(kept, portraits().to_bytes())
     accelerator.wait_for_everyone()
     position = step = 0
     climb = Climb()
@@ -333,4 +342,6 @@ def _generators(config: TrainingConfig, generate: Generator | None) -> tuple[Gen
         return open_corpus(config.corpus).split()
     if generate is None:
         from mien.synthesis import generate
+    if config.edited is not None:
+        return EditedPortraits((config.folder / _PORTRAITS).resolve()), generate
     return generate, generate

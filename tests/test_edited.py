@@ -1,0 +1,154 @@
+"""Portraits whose faces do something else: what moves, what is known of it, and who is learned from."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mien
+from mien.cli import main
+from mien.detect import detect_faces
+from mien.errors import BadTraining
+from mien.facecode import ARKIT_NAMES
+from mien.synthesis import BLOCK, Recipe
+from mien.synthesis.edited import (
+    FEWEST,
+    SHARE,
+    EditedPortraits,
+    Portraits,
+    alike,
+    edited,
+    held_out,
+    read_portraits,
+)
+from mien.training.config import TrainingConfig, read_config
+
+ASTRONAUT = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
+SIZE = 112
+
+
+def doing(**coefficients):
+    return np.array([coefficients.get(name, 0.0) for name in ARKIT_NAMES])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("portraits")
+    for number in range(FEWEST):
+        shutil.copy(ASTRONAUT, folder / f"{number:02d}.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def portraits(folder):
+    """The same photograph again and again, by other names."""
+    return read_portraits(mien.load_model(), sorted(folder.glob("*.jpg")), SIZE)
+
+
+@pytest.fixture(scope="module")
+def kept(portraits, tmp_path_factory):
+    """A file of them in which those held out are black."""
+    images = np.where(held_out(portraits.names)[:, None, None, None], 0, portraits.images)
+    file = tmp_path_factory.mktemp("kept") / "portraits.npz"
+    file.write_bytes(replace(portraits, images=images).to_bytes())
+    return file
+
+
+def test_a_portrait_is_what_reconstruct_reads_around_the_face(portraits):
+    model = mien.load_model()
+    (face,) = mien.reconstruct(ASTRONAUT, max_faces=1)
+    code, side = portraits.codes[0], portraits.images.shape[1]
+    np.testing.assert_allclose(code.expression, face.code.expression, atol=1e-6)
+    # in the portrait's own camera, the mesh lies where the detector sees the face
+    from mien.synthesis.codes import landmarks_in_crops
+
+    apart = landmarks_in_crops(model, portraits.codes[:1], side)[0] - portraits.landmarks_px[0]
+    assert np.linalg.norm(apart, axis=1).mean() < 0.02 * side
+    (found,) = detect_faces(portraits.images[0].astype(np.float32) / 255, max_faces=1)
+    assert np.abs(found.landmarks_px[:, :2] - portraits.landmarks_px[0]).mean() < 0.01 * side
+
+
+def test_portraits_come_back_from_their_file(portraits, tmp_path):
+    file = tmp_path / "portraits.npz"
+    file.write_bytes(portraits.to_bytes())
+    back = Portraits.of_file(file, mien.load_model())
+    assert back.names == portraits.names and back.codes.model == portraits.codes.model
+    np.testing.assert_array_equal(back.images, portraits.images)
+    np.testing.assert_array_equal(back.landmarks_px, portraits.landmarks_px)
+    np.testing.assert_array_equal(back.codes.to_vector(), portraits.codes.to_vector())
+
+
+def test_what_it_does_already_changes_nothing(portraits):
+    one = portraits[[0]]
+    picture, points, code = edited(mien.load_model(), np.random.default_rng(0), one, one.codes.expression[0])
+    np.testing.assert_array_equal(picture, one.images[0].astype(np.float32) / 255)
+    np.testing.assert_allclose(points, one.landmarks_px[0], atol=1e-9)
+    np.testing.assert_array_equal(code.to_vector(), one.codes[0].to_vector())
+
+
+def test_the_detector_sees_what_the_code_says(portraits):
+    one, shown = portraits[[0]], doing(jawOpen=0.7, browInnerUp=0.8)
+    picture, points, code = edited(mien.load_model(), np.random.default_rng(0), one, shown)
+    gaze = np.char.startswith(ARKIT_NAMES, "eyeLook")
+    np.testing.assert_array_equal(code.expression[~gaze], shown[~gaze])
+    np.testing.assert_array_equal(code.expression[gaze], one.codes.expression[0][gaze])
+    (found,) = detect_faces(picture, max_faces=1)
+    moved, expected = (p - one.landmarks_px[0] for p in (found.landmarks_px[:, :2], points))
+    chin = 152
+    assert expected[chin, 1] > 8 and abs(moved[chin, 1] - expected[chin, 1]) < 0.4 * expected[chin, 1]
+    assert np.corrcoef(moved.ravel(), expected.ravel())[0, 1] > 0.8
+
+
+def test_of_edited_portraits_the_expression_alone_is_known(kept):
+    model, recipe = mien.load_model(), Recipe()
+    block = EditedPortraits(kept)(model, recipe, 5, 0)
+    count = round(SHARE * BLOCK)
+    assert block.images.shape == (BLOCK, SIZE, SIZE, 3) and block.images.dtype == np.uint8
+    assert np.isfinite(block.landmarks_px).all() and np.isfinite(block.codes.expression).all()
+    for name in ("identity", "albedo", "rotation", "translation", "illumination", "focal_px"):
+        unknown = np.isnan(getattr(block.codes, name).reshape(BLOCK, -1))
+        assert unknown[:count].all() and not unknown[count:].any(), name
+    # nobody who is held out: those are black
+    assert block.images[:count].mean((1, 2, 3)).min() > 20
+    again = EditedPortraits(kept)(model, recipe, 5, 0)
+    np.testing.assert_array_equal(again.images, block.images)
+    assert (EditedPortraits(kept)(model, recipe, 5, 1).images != block.images).any()
+
+
+def test_who_smiles_is_chosen_for_smiles():
+    model, rng = mien.load_model(), np.random.default_rng(0)
+    smiles = np.linspace(0, 1, 50)
+    read = smiles[:, None] * doing(mouthSmileLeft=1.0, mouthSmileRight=1.0)
+    for smile in (0.0, 0.5, 1.0):
+        shown = smile * doing(mouthSmileLeft=1.0, mouthSmileRight=1.0)
+        chosen = smiles[[alike(model, rng, read, shown) for _ in range(60)]]
+        assert np.abs(chosen - smile).max() < 0.21 and len(set(chosen)) > 5
+
+
+def test_too_few_faces_are_said(tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    said = []
+    with pytest.raises(BadTraining, match=f"0 of 1 photographs have a face; give at least {FEWEST}"):
+        read_portraits(mien.load_model(), [tmp_path / "broken.jpg"], SIZE, say=said.append)
+    assert len(said) == 1 and "broken.jpg" in said[0]
+
+
+def test_a_run_reads_its_portraits_once_and_goes_on(folder, tmp_path, capsys):
+    arguments = ["train", str(tmp_path / "run"), "--edited", str(folder), "--size", "48", "--workers", "0"]
+    arguments += ["--backbone", "test_efficientnet"]
+    assert main([*arguments, "--pictures", "64"]) == 0
+    assert read_config(tmp_path / "run")["edited"] == str(folder)
+    kept = (tmp_path / "run" / "portraits.npz").stat().st_mtime_ns
+    capsys.readouterr()
+    assert main([*arguments, "--pictures", "64"]) == 0
+    assert (tmp_path / "run" / "portraits.npz").stat().st_mtime_ns == kept
+    assert main(["train", str(tmp_path / "run"), "--size", "48", "--backbone", "test_efficientnet"]) == 4
+    assert "another run" in capsys.readouterr().err
+
+
+def test_what_cannot_be_edited_is_refused(tmp_path):
+    for settings in ({"recipe": Recipe(preset="thesis")}, {"recipe": Recipe(), "corpus": tmp_path}):
+        with pytest.raises(BadTraining, match="edited portraits join pictures of the preset mien"):
+            TrainingConfig(folder=tmp_path / "run", edited=tmp_path, **settings)
