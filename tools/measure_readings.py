@@ -125,8 +125,9 @@ def edited_portraits(photos: tuple[Path, ...], batch: int) -> Iterator[tuple[int
         skin = int(rng.integers(1 << 30))
         pairs = []
         for expression in (shown, rest):
-            picture, points, code = edited(model, np.random.default_rng(skin), one, expression)
-            pairs.append((code.expression, photographed(picture, rng, float(np.ptp(points[:, 0])))))
+            made = edited(model, np.random.default_rng(skin), one, expression)
+            picture, width = made.images[0].astype(np.float32) / 255, np.ptp(made.landmarks_px[0, :, 0])
+            pairs.append((made.codes.expression[0], photographed(picture, rng, float(width))))
         yield int(label), tuple(pairs)
 
 

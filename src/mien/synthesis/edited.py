@@ -20,7 +20,7 @@ import numpy as np
 from mien.align import Alignment, align
 from mien.camera import Camera
 from mien.errors import BadTraining, MienError
-from mien.facecode import FaceCode
+from mien.facecode import ARKIT_NAMES, FaceCode
 from mien.morphable import MorphableModel
 from mien.synthesis import BLOCK, Pictures, Recipe, generate, joined
 
@@ -109,12 +109,14 @@ def read_portraits(
         say: takes a line about each photograph left out.
 
     Raises:
-        BadTraining: fewer than `FEWEST` photographs have a face.
+        BadTraining: the model's expressions are not ARKit's, or fewer than `FEWEST` photographs have a face.
     """
     from mien.crop_camera import to_crop_camera
     from mien.image import to_uint8
     from mien.reconstruction import reconstruct
 
+    if model.expression_names != ARKIT_NAMES:
+        raise BadTraining(f"{model.id}: has not ARKit's expressions, which are put into portraits; use anny")
     names, images, landmarks, vectors = [], [], [], []
     for path in progress(photos):
         try:
@@ -143,20 +145,18 @@ def read_portraits(
 
 def edited(
     model: MorphableModel, rng: np.random.Generator, portrait: Portraits, expression: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, FaceCode]:
-    """A portrait whose face does something else, but looks where it looks.
+) -> Portraits:
+    """The portrait whose face does something else, but looks where it looked.
 
     Args:
         model: of the portrait's code, with ARKit's expressions.
         rng: source of chance: how deep the creases are.
-        portrait: a single one.
+        portrait: a single one; its landmarks move as the model's do.
         expression: (52,) ARKit coefficients.
-
-    Returns:
-        (S, S, 3) float32 sRGB in [0, 1]; (478, 2) landmarks, where the edit has moved them; the code.
     """
     from mien.composite import composite
     from mien.edit import with_expression_of
+    from mien.image import to_uint8
     from mien.synthesis.codes import landmarks_in_crops
     from mien.synthesis.shades import random_creases
 
@@ -168,8 +168,8 @@ def edited(
     pixels = image.astype(np.float32) / 255
     folds = random_creases(model, rng, after.expression)
     picture = composite(model, before, after, pixels, camera, seen, darker=folds)
-    places = [landmarks_in_crops(model, code[None], side)[0] for code in (before, after)]
-    return picture, seen + places[1] - places[0], after
+    moved = np.subtract(*(landmarks_in_crops(model, code[None], side)[0] for code in (after, before)))
+    return Portraits(portrait.names, to_uint8(picture)[None], np.float32(seen + moved)[None], after[None])
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,6 @@ class EditedPortraits:
         self, model: MorphableModel, rng: np.random.Generator, expressions: np.ndarray, size: int
     ) -> Pictures:
         from mien.crop_camera import to_crop_camera
-        from mien.image import to_uint8
         from mien.synthesis.detected import as_detected
         from mien.synthesis.world import World
 
@@ -210,11 +209,12 @@ class EditedPortraits:
         images, landmarks, vectors = [], [], []
         for expression in expressions:
             chosen = alike(model, rng, portraits.codes.expression, expression)
-            picture, points, code = edited(model, rng, portraits[[chosen]], expression)
+            made = edited(model, rng, portraits[[chosen]], expression)
+            (picture,), (points,) = made.images, made.landmarks_px
             cut = align(points, side)
-            images.append(to_uint8(cut.warp(picture)))
+            images.append(cut.warp(picture))
             landmarks.append(cut.to_crop(points))
-            vectors.append(to_crop_camera(code, np.full(2, len(picture) / 2), cut).to_vector())
+            vectors.append(to_crop_camera(made.codes[0], np.full(2, len(picture) / 2), cut).to_vector())
         landmarks = np.stack(landmarks)
         world = World(rng, landmarks, side)
         shot, landmarks = world.photographed(np.stack(images), landmarks, dressed=False)
