@@ -1,8 +1,8 @@
 """Trains the recogniser of expressions on synthetic codes that err as reconstruction does.
 
 What reconstruction reads is modelled as a linear response to what is shown, plus an error. Both are measured
-on renders (`tools/measure_readings.py`); the errors are drawn from those that were made of expressions as
-strong: they grow with them.
+on portraits into which expressions were put (`tools/measure_readings.py`); the errors are drawn from those
+that were made of expressions as strong: they grow with them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ EXACT = 0.3
 OWN_REST = 0.35
 """Share of codes that are read against the person's own neutral face."""
 
-PHOTOGRAPHED, SAME_PICTURE = 0.5, 0.7
+PHOTOGRAPHED, SAME_PICTURE = 0.75, 0.7
 """Share of codes that err from rest as photographed people do, and how much of a picture's own error is added
 to that: `own_errors` hold those of two readings."""
 
@@ -40,7 +40,7 @@ MOST_READ = 1.2
 """Largest part of the measured response that is read of a coefficient; the least is none."""
 
 ALIKE = 0.05
-"""Share of the renders, weaker and as many stronger ones, that count as being as strong."""
+"""Share of the portraits, weaker and as many stronger ones, that count as being as strong."""
 
 UNMEASURED_ERROR = 0.25
 """Deviation of what is read of a model without measured readings, in parts of its prototypes."""
@@ -52,9 +52,9 @@ class Readings:
 
     Attributes:
         response: (E, E) what is read, from rest, for each coefficient shown.
-        rest: (E,) reading of a face at rest: the middle between renders and people in photographs, of whom
-            those who hardly smile look sterner than most.
-        strength: (N,) norms of what renders showed, ascending.
+        rest: (E,) reading of a face at rest: the middle between portraits brought to rest and people in
+            photographs, of whom those who hardly smile look sterner than most.
+        strength: (N,) norms of what portraits showed, ascending.
         errors: (N, E) what was read of them from that rest, beside the response.
         own_errors: (N, E) what was read from the same face's rest, beside the response.
         people: (P, E) what was read from that rest of people nearly at rest in photographs.
@@ -72,13 +72,15 @@ class Readings:
     @classmethod
     def load(cls) -> Readings:
         """The packaged ones."""
-        arrays = {k: v.astype(np.float64) for k, v in load_file(assets.path(READINGS)).items()}
-        order = np.linalg.norm(arrays["shown"], axis=1).argsort()
-        arrays |= {name: arrays[name][order] for name in ("shown", "read", "read_at_rest")}
-        shown, read, at_rest = arrays["shown"], arrays["read"], arrays["read_at_rest"]
+        arrays = load_file(assets.path(READINGS))
+        people = arrays["people_at_rest"].astype(np.float64)
+        heads = (arrays[name][arrays["portrait"]] for name in ("shown", "read", "read_at_rest"))
+        shown, read, at_rest = (part.astype(np.float64) for part in heads)
+        order = np.linalg.norm(shown, axis=1).argsort()
+        shown, read, at_rest = shown[order], read[order], at_rest[order]
         gram = shown.T @ shown + np.eye(shown.shape[1])
         response = np.linalg.solve(gram, shown.T @ (read - at_rest))
-        answered, people = shown @ response, arrays["people_at_rest"]
+        answered = shown @ response
         rest = 0.5 * (at_rest.mean(0) + people.mean(0))
         rest = 0.5 * (rest + rest[mirrored(len(rest))])
         errors, own_errors = read - rest - answered, read - at_rest - answered
@@ -100,18 +102,18 @@ def as_read(rng: np.random.Generator, readings: Readings, emotions: Emotions) ->
     """(N, E + 1) inputs of the network: emotions as a code gives them, from rest, read or made."""
     shown, count = emotions.expression, len(emotions.expression)
     exact, own = rng.random((2, count, 1)) < [[[EXACT]], [[OWN_REST]]]
-    # how much can be read of each part differs from picture to picture, and photographs are not renders
+    # how much can be read of each part differs from picture to picture
     size = shown.shape[1]
     one_of_pair = np.minimum(np.arange(size), mirrored(size))
     gain = MOST_READ * rng.random(shown.shape)[:, one_of_pair]
     answered = gain * (shown @ readings.response)
     nearest = np.searchsorted(readings.strength, np.linalg.norm(shown, axis=1))
     like = nearest, ALIKE * len(readings.strength)
-    own_errors, rendered = (_mixed(rng, table, *like) for table in (readings.own_errors, readings.errors))
+    own_errors, errors = (_mixed(rng, table, *like) for table in (readings.own_errors, readings.errors))
     people = _mixed(rng, readings.people, np.zeros(count), len(readings.people))
-    # people's faces at rest differ in other ways than random heads' do
+    # people at rest differ in more ways than portraits that were brought to rest
     photographed = people + SAME_PICTURE * own_errors
-    errors = np.where(rng.random((count, 1)) < PHOTOGRAPHED, photographed, rendered)
+    errors = np.where(rng.random((count, 1)) < PHOTOGRAPHED, photographed, errors)
     errors = np.where(own, own_errors, errors)
     read = np.maximum(answered + errors, np.where(own, -np.inf, readings.lowest - readings.rest))
     made = shown - np.where(own, 0.0, readings.rest)
