@@ -143,6 +143,15 @@ def test_a_model_without_these_expressions_is_refused():
         read_portraits(other, [ASTRONAUT], SIZE)
 
 
+def test_a_run_without_portraits_leaves_no_folder(tmp_path, capsys):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert main(["train", str(tmp_path / "run"), "--edited", str(empty), "--pictures", "64"]) == 4
+    said = capsys.readouterr().err
+    assert "empty: no pictures in this folder" in said and "give at least 20" in said
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_reads_its_portraits_once_and_goes_on(folder, tmp_path, capsys):
     arguments = ["train", str(tmp_path / "run"), "--edited", str(folder), "--size", "48", "--workers", "0"]
     arguments += ["--backbone", "test_efficientnet"]

@@ -8,7 +8,7 @@ same is put into portraits that were held out of the encoder's training (`mien.s
 pictures are grey, half small and enlarged again, all with the grain and the compression of photographs. What
 was shown and what was read goes to a packaged file; `mien train-expression` learns from it how codes err.
 Prints how what is read goes with what is shown. Run again after the encoder or the fit has changed. Takes
-about six minutes on two cores.
+about seven minutes on two cores.
 """
 
 from __future__ import annotations

@@ -154,10 +154,12 @@ def train(
     total = math.ceil(config.pictures / (block * stride)) * stride
 
     if accelerator.is_main_process:
-        config.claim_folder()
         kept = config.folder / _PORTRAITS
-        if config.edited is not None and not kept.exists():
-            write_whole(kept, portraits().to_bytes())
+        unread = config.edited is not None and not kept.exists()
+        read = portraits() if unread else None
+        config.claim_folder()
+        if read is not None:
+            write_whole(kept, read.to_bytes())
     accelerator.wait_for_everyone()
     position = step = 0
     climb = Climb()
