@@ -52,7 +52,7 @@ def test_it_belongs_to_the_default_model_and_is_small(encoder):
 
 def test_it_sits_on_a_photograph_and_sees_the_smile(encoder, image, landmarks_px):
     code = encode_face(encoder, image, landmarks_px)
-    assert nme(code, image, landmarks_px) < 0.025
+    assert nme(code, image, landmarks_px) < 0.03
     smile = [load_model().expression_names.index(f"mouthSmile{side}") for side in ("Left", "Right")]
     assert code.expression[smile].min() > 0.3
     assert code.expression.min() >= 0 and code.expression.max() <= 1
@@ -65,7 +65,7 @@ def test_a_turned_photograph_gives_the_same_face_turned(encoder, image, landmark
     upright, sideways = (encode_face(encoder, *given) for given in ((image, landmarks_px), (turned, points)))
     assert np.abs(upright.expression - sideways.expression).max() < 0.05
     assert np.abs(upright.identity - sideways.identity).max() < 0.2
-    assert nme(sideways, turned, points) < 0.025
+    assert nme(sideways, turned, points) < 0.03
 
 
 def test_a_known_focal_length_is_kept(encoder, image, landmarks_px):

@@ -294,7 +294,12 @@ def test_runs_of_before_the_preset_go_on(tmp_path):
     config = tiny_config(tmp_path)
     config.claim_folder()
     settings = read_config(tmp_path)
-    del settings["optimiser"], settings["recipe"]["preset"], settings["recipe"]["detected"]
+    del (
+        settings["optimiser"],
+        settings["edited"],
+        settings["recipe"]["preset"],
+        settings["recipe"]["detected"],
+    )
     (tmp_path / "config.json").write_text(json.dumps(settings))
     config.claim_folder()
     asked = settings.keys() - {"folder", "workers", "threads", "checkpoint_minutes", "validation_minutes"}
