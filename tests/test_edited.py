@@ -80,6 +80,14 @@ def test_portraits_come_back_from_their_file(portraits, tmp_path):
     np.testing.assert_array_equal(back.codes.to_vector(), portraits.codes.to_vector())
 
 
+def test_a_damaged_file_of_portraits_is_said(portraits, tmp_path):
+    file = tmp_path / "portraits.npz"
+    for data in (portraits.to_bytes()[:-5000], b"no archive"):
+        file.write_bytes(data)
+        with pytest.raises(BadTraining, match=r"portraits\.npz: damaged"):
+            Portraits.of_file(file, mien.load_model())
+
+
 def test_what_it_does_already_changes_nothing(portraits):
     one = portraits[[0]]
     made = edited(mien.load_model(), np.random.default_rng(0), one, one.codes.expression[0])
@@ -156,6 +164,7 @@ def test_a_run_reads_its_portraits_once_and_goes_on(folder, tmp_path, capsys):
     arguments = ["train", str(tmp_path / "run"), "--edited", str(folder), "--size", "48", "--workers", "0"]
     arguments += ["--backbone", "test_efficientnet"]
     assert main([*arguments, "--pictures", "64"]) == 0
+    assert f"{FEWEST} portraits, " in capsys.readouterr().out
     assert read_config(tmp_path / "run")["edited"] == str(folder)
     kept = (tmp_path / "run" / "portraits.npz").stat().st_mtime_ns
     capsys.readouterr()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mien
+from mien.composite import composite
 from mien.detect import DetectedFace
 from mien.errors import CannotWrite
 from mien.facefile import Face
@@ -68,6 +69,16 @@ def test_saved_face_renders_the_same_picture(astronaut, tmp_path):
     again = reopen(paths[-1])
     assert np.array_equal(again.image, astronaut.image)
     assert np.array_equal(again.render(supersample=1).image, astronaut.render(supersample=1).image)
+
+
+def test_a_frown_over_the_photograph_is_creased_between_the_brows(astronaut):
+    frown, seen = astronaut.with_expression("anger"), astronaut.landmarks_px
+    smooth = composite(astronaut.model, astronaut.code, frown.code, astronaut.image, astronaut.camera, seen)
+    darker = (smooth - frown.picture()).mean(2)
+    x, y = seen[9].astype(int)
+    assert darker[y - 12 : y + 6, x - 12 : x + 13].max() > 0.03
+    x, y = seen[50].astype(int)
+    assert np.abs(darker[y - 3 : y + 4, x - 3 : x + 4]).max() < 0.01
 
 
 def test_array_in_place_of_a_file(astronaut):

@@ -209,6 +209,7 @@ def main(options: Options) -> None:
         batches = range(-(-options.heads // BATCH))
         held = tuple(p for p, out in zip(photos, held_out([p.name for p in photos]), strict=True) if out)
         found = []
+        print(f"{len(held)} of {len(photos)} photographs are held out and edited, where they have a face")
         for what, heads in (("renders", random_heads), ("portraits", partial(edited_portraits, held))):
             made = pool.map(partial(read_heads, options.way, heads), batches)
             found.append([row for rows in track(made, what, total=len(batches)) for row in rows])

@@ -18,7 +18,7 @@ from mien.facecode import ARKIT_NAMES
 from mien.morphable import MorphableModel
 
 DEPTH = 0.45
-"""Of a crease in the mean of people where its expression is at its full strength: of the log albedo."""
+"""What a crease takes from the log albedo at full strength of its expression, mean of people; our choice."""
 
 _WIDTH_MM, _FLANK = 1.5, 0.3
 _TINT = (0.85, 1.0, 1.05)

@@ -318,10 +318,13 @@ def _crops(inputs: Sequence[str], size: int, preset: str) -> PhotoCrops:
 def _portraits(folder: Path, config: TrainingConfig) -> Portraits:
     """What is read in the photographs that are to be edited."""
     from mien.morphable import load_model
-    from mien.synthesis.edited import read_portraits
+    from mien.synthesis.edited import held_out, read_portraits
 
     photos = _photos([str(folder)])
-    return read_portraits(load_model(config.model), photos, config.size, _track, _say)
+    portraits = read_portraits(load_model(config.model), photos, config.size, _track, _say)
+    left = int(held_out(portraits.names).sum())
+    show(f"{len(portraits.names)} portraits, {left} of them held out")
+    return portraits
 
 
 def _photos(inputs: Sequence[str]) -> list[Path]:

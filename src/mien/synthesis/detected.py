@@ -27,7 +27,7 @@ def as_detected(pictures: Pictures, size: int, error_px: np.ndarray | float = 0.
     Args:
         pictures: N, larger than `size`.
         size: side of the crops in pixels.
-        error_px: (N, 478, 2) is taken from what the detector finds.
+        error_px: (N, 478, 2), or one number for all, is taken from what the detector finds.
     """
     from mien.detect import detect_faces
 

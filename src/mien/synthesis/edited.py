@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -23,6 +25,8 @@ from mien.errors import BadTraining, MienError
 from mien.facecode import ARKIT_NAMES, FaceCode
 from mien.morphable import MorphableModel
 from mien.synthesis import BLOCK, Pictures, Recipe, generate, joined
+
+T = TypeVar("T")
 
 HELD_OUT = 5
 """One photograph of so many is measured on and never learned from."""
@@ -79,17 +83,62 @@ class Portraits:
 
     @classmethod
     def of_file(cls, path: Path, model: MorphableModel) -> Portraits:
-        """Those of a file, of codes of the model."""
-        with np.load(path, allow_pickle=False) as file:
-            codes = FaceCode.from_vector(file["codes"], model.layout, str(file["model"]))
-            names = tuple(map(str, file["names"]))
-            return cls(names, file["images"], file["landmarks_px"], codes)
+        """Those of a file, of codes of the model.
+
+        Raises:
+            BadTraining: the file is damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                codes = FaceCode.from_vector(file["codes"], model.layout, str(file["model"]))
+                names = tuple(map(str, file["names"]))
+                return cls(names, file["images"], file["landmarks_px"], codes)
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise BadTraining(
+                f"{path}: damaged ({error}); remove it, and the portraits are read again"
+            ) from error
 
 
 def held_out(names: Sequence[str]) -> np.ndarray:
     """(N,) bool, by the files' names alone: the same photographs in every run."""
     digests = [hashlib.sha256(name.encode()).digest()[0] for name in names]
     return np.array(digests) % HELD_OUT == 0
+
+
+def read_faces(
+    photos: Sequence[Path],
+    read: Callable[[Path], T | None],
+    progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
+    say: Callable[[str], None] = print,
+) -> tuple[tuple[str, ...], list[T]]:
+    """File names of the photographs that have a face, and what is read there.
+
+    Args:
+        photos: picture files.
+        read: reads the largest face of one; None where there is none.
+        progress: wraps the files, as `rich.progress.track` does.
+        say: takes a line about each photograph left out: without a face, or unreadable.
+
+    Raises:
+        BadTraining: fewer than `FEWEST` photographs have a face.
+    """
+    names, faces = [], []
+    for path in progress(photos):
+        try:
+            face = read(path)
+        except MienError as error:
+            say(str(error))
+            continue
+        if face is None:
+            say(f"{path}: no face found; left out")
+            continue
+        names.append(path.name)
+        faces.append(face)
+    if len(names) < FEWEST:
+        raise BadTraining(
+            f"{len(names)} of {len(photos)} photographs have a face; give at least {FEWEST} that do"
+        )
+    return tuple(names), faces
 
 
 def read_portraits(
@@ -99,14 +148,12 @@ def read_portraits(
     progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
     say: Callable[[str], None] = print,
 ) -> Portraits:
-    """Reconstructs the largest face of each photograph; those without one, or unreadable, are named.
+    """Reconstructs the largest face of each photograph.
 
     Args:
         model: whose codes are read.
-        photos: picture files.
         size: side of the crops that are to be learned from, pixels.
-        progress: wraps the files, as `rich.progress.track` does.
-        say: takes a line about each photograph left out.
+        photos, progress, say: as in `read_faces`.
 
     Raises:
         BadTraining: the model's expressions are not ARKit's, or fewer than `FEWEST` photographs have a face.
@@ -117,30 +164,21 @@ def read_portraits(
 
     if model.expression_names != ARKIT_NAMES:
         raise BadTraining(f"{model.id}: has not ARKit's expressions, which are put into portraits; use anny")
-    names, images, landmarks, vectors = [], [], [], []
-    for path in progress(photos):
-        try:
-            faces = reconstruct(path, model=model, max_faces=1)
-        except MienError as error:
-            say(str(error))
-            continue
+
+    def read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        faces = reconstruct(path, model=model, max_faces=1)
         if not faces:
-            say(f"{path}: no face found; left out")
-            continue
+            return None
         (face,) = faces
         near, side = align(face.landmarks_px, size), round(_ROOM * _ENLARGED * size)
         alignment = Alignment(near.centre_px, near.side_px * _ROOM, near.roll_radians, side)
         code = to_crop_camera(face.code, np.asarray(face.camera.principal_px), alignment)
-        names.append(path.name)
-        images.append(to_uint8(alignment.warp(np.asarray(face.image, np.float32))))
-        landmarks.append(alignment.to_crop(face.landmarks_px))
-        vectors.append(code.to_vector())
-    if len(names) < FEWEST:
-        raise BadTraining(
-            f"{len(names)} of {len(photos)} photographs have a face; give at least {FEWEST} that do"
-        )
-    codes = FaceCode.from_vector(np.stack(vectors), model.layout, model.id)
-    return Portraits(tuple(names), np.stack(images), np.stack(landmarks).astype(np.float32), codes)
+        image = to_uint8(alignment.warp(np.asarray(face.image, np.float32)))
+        return image, alignment.to_crop(face.landmarks_px).astype(np.float32), code.to_vector()
+
+    names, faces = read_faces(photos, read, progress, say)
+    images, landmarks_px, vectors = map(np.stack, zip(*faces, strict=True))
+    return Portraits(names, images, landmarks_px, FaceCode.from_vector(vectors, model.layout, model.id))
 
 
 def edited(

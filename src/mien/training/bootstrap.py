@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from mien.align import align
-from mien.errors import BadTraining, MienError
+from mien.errors import BadTraining
 from mien.evaluation.photos import landmark_error, photometric_error
 from mien.facecode import ARKIT_NAMES, FaceCode
 from mien.files import write_whole
@@ -25,7 +25,7 @@ from mien.image import load_image, to_uint8
 from mien.landmarks import LandmarkPoints
 from mien.morphable import MorphableModel, load_model
 from mien.synthesis import BLOCK, Pictures, Recipe, generate, picture
-from mien.synthesis.edited import FEWEST, held_out
+from mien.synthesis.edited import held_out, read_faces
 from mien.training.config import TrainingConfig
 from mien.training.crop_code import landmarks_in_crop
 from mien.training.network import EncoderNetwork
@@ -74,38 +74,21 @@ def crop_faces(
     """The largest face of each photograph; photographs without one, or unreadable, are left out and named.
 
     Args:
-        photos: picture files.
         size: side of the crops in pixels.
-        progress: wraps the files, as `rich.progress.track` does.
-        say: takes a line about each photograph left out.
+        photos, progress, say: as in `mien.synthesis.edited.read_faces`.
         preset: whose crops, as in `mien.synthesis.Recipe`.
 
     Raises:
-        BadTraining: fewer than `FEWEST` photographs have a face.
+        BadTraining: too few photographs have a face.
         MissingLibrary: the preset's detectors are not installed.
     """
     from mien.thesis.preset import hull_crops
 
     open_crops = hull_crops if preset == "thesis" else _aligned_crops
-    names, images, landmarks = [], [], []
     with open_crops(size) as crop:
-        for path in progress(photos):
-            try:
-                made = crop(load_image(path))
-            except MienError as error:
-                say(str(error))
-                continue
-            if made is None:
-                say(f"{path}: no face found; left out")
-                continue
-            names.append(path.name)
-            images.append(made[0])
-            landmarks.append(made[1])
-    if len(names) < FEWEST:
-        raise BadTraining(
-            f"{len(names)} of {len(photos)} photographs have a face; give at least {FEWEST} that do"
-        )
-    return PhotoCrops(tuple(names), np.stack(images), np.stack(landmarks).astype(np.float32))
+        names, faces = read_faces(photos, lambda path: crop(load_image(path)), progress, say)
+    images, landmarks_px = map(np.stack, zip(*faces, strict=True))
+    return PhotoCrops(names, images, landmarks_px.astype(np.float32))
 
 
 @contextmanager

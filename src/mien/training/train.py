@@ -109,8 +109,8 @@ def train(
             where `config.on_device` or `config.corpus`.
         load: makes the morphable model, in every process that needs it; that of `config.model` if not given.
         on_photos: judges the averaged network on photographs at each validation; its figures are logged.
-        portraits: reads the photographs of `config.edited`; asked once, in one process, and kept in the
-            folder.
+        portraits: reads the photographs of `config.edited`, and must be given with it; asked once, in one
+            process: what it read is kept in the folder.
 
     Raises:
         BadTraining: settings without meaning, a folder of another run, a damaged checkpoint, a loss that is
