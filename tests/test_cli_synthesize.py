@@ -45,10 +45,11 @@ def test_it_makes_a_corpus_of_the_packaged_model(tmp_path, capsys):
 
 
 def test_options_reach_the_writer(asked, tmp_path, capsys):
-    status, out, _ = run(capsys, str(tmp_path), "-n", "100", "--seed", "7", "--size", "224", "--jobs", "3")
+    arguments = ["-n", "100", "--seed", "7", "--size", "224", "--detected", "0.5", "--jobs", "3"]
+    status, out, _ = run(capsys, str(tmp_path), *arguments)
     assert status == 0 and "100 pictures" in out and "40 of them new" in out
     (folder, count, recipe, seed, settings) = asked[0]
-    assert (folder, count, recipe, seed) == (tmp_path, 100, Recipe(size=224), 7)
+    assert (folder, count, recipe, seed) == (tmp_path, 100, Recipe(size=224, detected=0.5), 7)
     assert settings["jobs"] == 3 and settings["format"] == "png"
     assert settings["load"]().id.startswith("anny/")
 
@@ -61,6 +62,8 @@ def test_options_reach_the_writer(asked, tmp_path, capsys):
         (["-n", "9", "--size", "8"], "--size is 8"),
         (["-n", "9", "--size", "99999"], "32 to 1024"),
         (["-n", "9", "--jobs", "0"], "--jobs is 0"),
+        (["-n", "9", "--detected", "1.5"], "--detected is 1.5, must be 0 to 1"),
+        (["-n", "9", "--edited", "portraits", "--preset", "thesis"], "--detected and --edited are for"),
         (["-n", "9", "--model", "nobody"], "no model nobody"),
     ],
 )

@@ -11,16 +11,21 @@ import mien
 from mien.cli import main
 from mien.detect import detect_faces
 from mien.errors import BadTraining
+from mien.expressions.recognition import mirrored
 from mien.facecode import ARKIT_NAMES
 from mien.synthesis import BLOCK, Recipe
+from mien.synthesis.corpus import open_corpus
 from mien.synthesis.edited import (
     FEWEST,
+    PORTRAITS,
     SHARE,
+    SHOTS,
     EditedPortraits,
     Portraits,
     alike,
     edited,
     held_out,
+    mirror_image,
     read_portraits,
 )
 from mien.training.config import TrainingConfig, read_config
@@ -124,6 +129,58 @@ def test_of_edited_portraits_the_expression_alone_is_known(kept):
     again = EditedPortraits(kept)(model, recipe, 5, 0)
     np.testing.assert_array_equal(again.images, block.images)
     assert (EditedPortraits(kept)(model, recipe, 5, 1).images != block.images).any()
+
+
+def test_two_pictures_are_taken_of_each_edit_some_in_a_mirror(kept):
+    block = EditedPortraits(kept)(mien.load_model(), Recipe(), 5, 0)
+    shown = np.asarray(block.codes.expression)[: round(SHARE * BLOCK)].reshape(-1, SHOTS, len(ARKIT_NAMES))
+    plain = np.isclose(shown[:, 0], shown[:, 1]).all(1)
+    flipped = np.isclose(shown[:, 0], shown[:, 1][:, mirrored(len(ARKIT_NAMES))]).all(1)
+    assert (plain | flipped).all() and plain.any() and flipped.any()
+
+
+def test_the_detector_sees_the_mirror_image_where_it_is_said_to_be(portraits):
+    model = mien.load_model()
+    one = edited(
+        model, np.random.default_rng(0), portraits[[0]], doing(mouthSmileLeft=0.8, eyeBlinkRight=0.9)
+    )
+    flipped = mirror_image(model, one)
+    left, right = (ARKIT_NAMES.index(f"mouthSmile{side}") for side in ("Left", "Right"))
+    assert flipped.codes.expression[0, right] == one.codes.expression[0, left] > 0.5
+    (found,) = detect_faces(flipped.images[0].astype(np.float32) / 255, max_faces=1)
+    apart = np.linalg.norm(found.landmarks_px[:, :2] - flipped.landmarks_px[0], axis=1)
+    assert apart.mean() < 0.02 * SIZE
+    back = mirror_image(model, flipped)
+    np.testing.assert_array_equal(back.images, one.images)
+    np.testing.assert_allclose(back.landmarks_px, one.landmarks_px, atol=1e-4)
+    np.testing.assert_array_equal(back.codes.to_vector(), one.codes.to_vector())
+
+
+def test_a_corpus_of_edited_portraits_is_made_and_learned_from(folder, tmp_path, capsys):
+    corpus = tmp_path / "corpus"
+    made = ["synthesize", str(corpus), "--edited", str(folder), "--size", "48", "--jobs", "1", "-n"]
+    assert main([*made, "70"]) == 0
+    assert f"{FEWEST} portraits, " in capsys.readouterr().out
+    kept = (corpus / PORTRAITS).stat().st_mtime_ns
+    assert main([*made, "128"]) == 0
+    assert (corpus / PORTRAITS).stat().st_mtime_ns == kept
+    block = EditedPortraits(corpus / PORTRAITS)(mien.load_model(), Recipe(size=48), 0, 1)
+    read = open_corpus(corpus)[BLOCK:]
+    np.testing.assert_array_equal(read.images, block.images)
+    np.testing.assert_array_equal(read.codes.to_vector(), block.codes.to_vector())
+    run = ["train", str(tmp_path / "run"), "--corpus", str(corpus), "--backbone", "test_efficientnet"]
+    assert main([*run, "--pictures", "64", "--workers", "0"]) == 0
+    assert "nan" not in capsys.readouterr().out
+    assert main(["synthesize", str(corpus), "-n", "128", "--size", "48"]) == 4
+    assert f"a corpus of edited {folder}, not None" in capsys.readouterr().err
+
+
+def test_a_corpus_without_portraits_leaves_no_folder(tmp_path, capsys):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert main(["synthesize", str(tmp_path / "corpus"), "-n", "64", "--edited", str(empty)]) == 4
+    assert "give at least 20" in capsys.readouterr().err
+    assert not (tmp_path / "corpus").exists()
 
 
 def test_who_smiles_is_chosen_for_smiles():

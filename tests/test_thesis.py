@@ -297,6 +297,7 @@ def test_runs_of_before_the_preset_go_on(tmp_path):
     del (
         settings["optimiser"],
         settings["edited"],
+        settings["learn_features"],
         settings["recipe"]["preset"],
         settings["recipe"]["detected"],
     )

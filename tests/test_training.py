@@ -25,10 +25,12 @@ from mien.training.checkpoint import CHECKPOINT, WEIGHTS
 from mien.training.config import read_config
 from mien.training.export import load_trained
 from mien.training.losses import LossWeights
+from mien.training.network import EncoderNetwork
 from mien.training.stream import BlockDataset
 from mien.training.train import train
 from tiny_face import tiny_face
 from training_stub import (
+    BACKBONE,
     BLOCK,
     astray_from,
     generate,
@@ -164,6 +166,20 @@ def test_pictures_may_be_made_on_the_device_and_are_another_run(tmp_path, whole)
     assert weights(tmp_path / "part") != weights(tmp_path / "whole")
     with pytest.raises(BadTraining, match="on_device False, not True"):
         run(whole, on_device=True)
+
+
+def test_features_that_faces_have_taught_learn_only_where_they_are_told_to(tmp_path, whole):
+    assert run(tmp_path, learn_features=True).finished
+    networks = [EncoderNetwork(tiny_face(), BACKBONE)]
+    networks += [load_trained(folder, tiny_face)[0] for folder in (whole, tmp_path)]
+    before, kept, learned = (network.expression.features.state_dict() for network in networks)
+    assert all(torch.equal(before[name], kept[name]) for name in before)
+    changes = torch.cat([(learned[name] - before[name]).abs().flatten() for name in before])
+    # the running average of six steps of AdamW, each of the learning rate at most
+    assert 0 < changes.max() < 6 * 0.1 * tiny_config(tmp_path).learning_rate
+    assert (changes > 0).float().mean() > 0.9
+    with pytest.raises(BadTraining, match=r"another run .*learn_features"):
+        run(tmp_path)
 
 
 def test_mixed_precision_learns_nearly_the_same(tmp_path, whole):
@@ -302,6 +318,7 @@ def test_settings_without_meaning_are_refused_before_anything_is_made(tmp_path):
         ({"precision": "fp8"}, "precision is 'fp8'"),
         ({"batch_size": 12}, "give a multiple of 8"),
         ({"backbone": "resnet5"}, "did you mean resnet"),
+        ({"recipe": Recipe(preset="thesis"), "learn_features": True}, "lacks MediaPipe's features"),
         ({"generate": wrong_size}, r"uint8 of shape \(40, 48, 3\)"),
     ]:
         with pytest.raises(BadTraining, match=message):

@@ -34,6 +34,8 @@ class Synthesize:
       mien synthesize faces -n 2000000 --size 224      a million more
       mien synthesize held-out -n 10000 --seed 1       other people, for validation
       mien synthesize faces -n 1000 --format jpg       a quarter of the room
+      mien synthesize faces -n 1000 --edited portraits/
+                                                       half of them photographs whose faces do something else
       mien synthesize faces -n 1000 --preset thesis    hulls of Basel faces, as in docs/thesis.md
 
     The folder gets pictures, 000012/000012345.png, and one table, corpus.safetensors, of the face code behind
@@ -55,6 +57,13 @@ class Synthesize:
     """Processes, of one thread each; as many as the machine has processors if not given."""
     format: Literal["png", "jpg"] = "png"
     """Of the pictures: exact, or small (JPEG of quality 95)."""
+    detected: Annotated[float, arg(metavar="SHARE")] = 0.0
+    """Share of the random pictures, 0 to 1, whose landmarks the detector itself finds in them; those of the
+    others are simulated, which is quicker."""
+    edited: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Photographs, of which half of the pictures are made: random expressions are put into them, and of these
+    alone is known what they show. A fifth of them, chosen by name, is left for measuring. For a face model
+    with ARKit's expressions."""
     model: Annotated[str | None, arg(metavar="NAME")] = None
     """Face model, as `mien models list` names them; anny if not given, the thesis's bfm2017."""
     preset: Literal["mien", "thesis"] = "mien"
@@ -65,10 +74,12 @@ class Synthesize:
         if wrong := self._wrong_usage():
             print(f"mien synthesize: {wrong}", file=sys.stderr)
             return Status.USAGE
+        from mien.cli.photographs import portraits_of
         from mien.morphable import load_model
         from mien.synthesis.corpus_writer import synthesize
 
         recipe, model = self._recipe()
+        portraits = self.edited and partial(portraits_of, self.edited, model, recipe.size)
         done: list[int] = []
         try:
             with _progress(self.count) as advance:
@@ -84,7 +95,9 @@ class Synthesize:
                     self.seed,
                     format=self.format,
                     jobs=self.jobs or _processors(),
+                    edited=self.edited,
                     load=partial(load_model, model),
+                    portraits=portraits,
                     advance=note,
                 )
         except KeyboardInterrupt:
@@ -105,7 +118,7 @@ class Synthesize:
 
         if self.preset == "thesis":
             return preset.recipe(self.size or preset.SIDE), preset.model_name(self.model or preset.MODEL)
-        return Recipe(size=self.size or Recipe.size), self.model or "anny"
+        return Recipe(size=self.size or Recipe.size, detected=self.detected), self.model or "anny"
 
     def _wrong_usage(self) -> str | None:
         from mien.cli.models import model_names
@@ -117,6 +130,10 @@ class Synthesize:
             return f"--seed is {self.seed}, must be 0 or more"
         if self.size is not None and not _SIZES[0] <= self.size <= _SIZES[1]:
             return f"--size is {self.size}, must be {_SIZES[0]} to {_SIZES[1]} pixels"
+        if not 0 <= self.detected <= 1:
+            return f"--detected is {self.detected}, must be 0 to 1"
+        if self.preset == "thesis" and (self.detected or self.edited):
+            return "--detected and --edited are for pictures of mien's own; leave them out"
         if self.jobs is not None and not 1 <= self.jobs <= _MOST_JOBS:
             return f"--jobs is {self.jobs}, must be 1 to {_MOST_JOBS}"
         model = self._recipe()[1].partition(":")[0]

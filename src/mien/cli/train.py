@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -12,14 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from mien.cli.inputs import expand
+from mien.cli.photographs import crops_of, portraits_of
 from mien.cli.status import Status
 from mien.cli.terminal import show
-from mien.errors import BadTraining, MissingLibrary, UnreadableInput
+from mien.errors import BadTraining, MissingLibrary
 
 if TYPE_CHECKING:
-    from mien.synthesis.edited import Portraits
-    from mien.training.bootstrap import PhotoCrops
     from mien.training.config import TrainingConfig
 
 _MOST_ROUNDS = 20
@@ -74,7 +71,7 @@ class Train:
     """Share of the pictures, 0 to 1, whose landmarks the detector itself finds in them; those of the others
     are simulated, which is quicker. Pictures are then made by processors."""
     edited: Annotated[Path | None, arg(metavar="DIR")] = None
-    """Photographs, of which two fifths of the pictures are made: random expressions are put into them, and of
+    """Photographs, of which half of the pictures are made: random expressions are put into them, and of
     these alone is learned. A fifth of them, chosen by name, is left for measuring. For a face model with
     ARKit's expressions."""
     start: Annotated[Path | None, arg(metavar="RUN")] = None
@@ -84,6 +81,9 @@ class Train:
     learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
     """The highest, 0.002 if not given; it rises over the first fiftieth, then falls as a cosine. The thesis's
     Adadelta has a constant factor, 1."""
+    learn_features: bool = False
+    """Let MediaPipe's features, by which the network reads the expression besides, learn too, at a tenth of
+    the learning rate; for GPUs."""
     landmarks: bool = True
     """Read the picture only, not the detector's landmarks too."""
     seed: int = 0
@@ -108,10 +108,10 @@ class Train:
             from mien.morphable import load_model
             from mien.training.bootstrap import judge
 
-            crops = _crops([str(self.photos)], config.size, config.recipe.preset)
+            crops = crops_of([str(self.photos)], config.size, config.recipe.preset)
             model = load_model(config.model)
             on_photos = lambda network: judge(network, model, crops)  # noqa: E731
-        portraits = None if self.edited is None else partial(_portraits, self.edited, config)
+        portraits = self.edited and partial(portraits_of, self.edited, config.model, config.size)
         result = train(config, on_photos=on_photos, portraits=portraits)
         if not result.finished:
             return _interrupted(f"{result.pictures:,} of {self.pictures:,} pictures are done")
@@ -143,6 +143,7 @@ class Train:
             "corpus": self.corpus,
             "edited": self.edited,
             "initial": self.start,
+            "learn_features": self.learn_features,
             "pictures": self.pictures,
             "batch_size": self.batch_size,
             "seed": self.seed,
@@ -233,7 +234,7 @@ class Bootstrap:
             precision=before["precision"],
             loss=LossWeights(**before["loss"]),
         )
-        crops = _crops(self.inputs, config.size, preset)
+        crops = crops_of(self.inputs, config.size, preset)
         stages = bootstrap(config, start, crops, rounds=self.rounds, deviation=self.deviation)
         held = int(crops.held_out.sum())
         report = Report(
@@ -281,7 +282,7 @@ class ExportEncoder:
 
         config = read_config(self.run_folder)
         if self.photos is not None:
-            crops = _crops([str(self.photos)], config["recipe"]["size"], preset_of(config))
+            crops = crops_of([str(self.photos)], config["recipe"]["size"], preset_of(config))
             images, landmarks_px = crops.images, crops.landmarks_px
         else:
             from mien.morphable import load_model
@@ -306,48 +307,6 @@ def need_training() -> None:
     ]
     if missing:
         raise MissingLibrary(f"{', '.join(missing)}: needed for training; pip install 'mien[train]'")
-
-
-def _crops(inputs: Sequence[str], size: int, preset: str) -> PhotoCrops:
-    """The faces of photographs as networks of that preset see them."""
-    from mien.training.bootstrap import crop_faces
-
-    return crop_faces(_photos(inputs), size, _track, _say, preset)
-
-
-def _portraits(folder: Path, config: TrainingConfig) -> Portraits:
-    """What is read in the photographs that are to be edited."""
-    from mien.morphable import load_model
-    from mien.synthesis.edited import held_out, read_portraits
-
-    photos = _photos([str(folder)])
-    portraits = read_portraits(load_model(config.model), photos, config.size, _track, _say)
-    left = int(held_out(portraits.names).sum())
-    show(f"{len(portraits.names)} portraits, {left} of them held out")
-    return portraits
-
-
-def _photos(inputs: Sequence[str]) -> list[Path]:
-    """The files that arguments name; of what names none it is said."""
-    photos = []
-    for item in expand(inputs):
-        if isinstance(item, UnreadableInput):
-            _say(str(item))
-        else:
-            photos.append(item)
-    return photos
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
-def _track(photos: Sequence[Path]) -> Iterable[Path]:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(photos, "finding faces", console=console, disable=not console.is_terminal, transient=True)
 
 
 def _interrupted(what: str) -> int:

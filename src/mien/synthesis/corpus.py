@@ -46,6 +46,8 @@ class CorpusSettings:
         recipe: of the pictures.
         seed: of the blocks.
         format: of the picture files.
+        edited: folder of photographs, some of whose faces, made to do something else, are among the pictures
+            (`mien.synthesis.edited`); random pictures alone if None.
         mien: version of the generator.
     """
 
@@ -53,6 +55,7 @@ class CorpusSettings:
     recipe: Recipe
     seed: int
     format: Literal["png", "jpg"]
+    edited: str | None = None
     mien: str = version("mien")
 
     def to_metadata(self) -> dict[str, str]:

@@ -45,6 +45,7 @@ from mien.synthesis.corpus import (
     table_row,
     write_table,
 )
+from mien.synthesis.edited import PORTRAITS, EditedPortraits, Portraits
 
 UNFINISHED = "unfinished"
 
@@ -64,13 +65,16 @@ def synthesize(
     *,
     format: Literal["png", "jpg"] = "png",
     jobs: int = 1,
+    edited: Path | None = None,
     load: Callable[[], MorphableModel] = load_model,
+    portraits: Callable[[], Portraits] | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Corpus:
     """Makes a corpus, or what is missing of one; a longer one of a shorter.
 
-    Pictures 0 to `count` are those of `mien.synthesis.generate`, the same bytes for any number of jobs (on
-    processors of one kind: linear algebra may round differently on others).
+    Pictures 0 to `count` are those of `mien.synthesis.generate`, or of
+    `mien.synthesis.edited.EditedPortraits` where photographs are edited, the same bytes for any number of
+    jobs (on processors of one kind: linear algebra may round differently on others).
 
     Args:
         folder: new, empty, or with a corpus of the same settings.
@@ -79,7 +83,10 @@ def synthesize(
         format: of the files: PNG keeps every bit, JPEG (quality 95, colour at full resolution) takes a
             quarter of the room.
         jobs: processes of one thread each, which end with this one.
+        edited: folder of the photographs that are edited, None for random pictures alone.
         load: makes the morphable model, in every process; must pickle.
+        portraits: reads the photographs of `edited`, and must be given with it; asked once: what it read is
+            kept in the folder.
         advance: told how many pictures there are, first before any is made.
 
     Raises:
@@ -88,8 +95,13 @@ def synthesize(
         CannotWrite: no permission, no room. What is finished is a valid, shorter corpus.
     """
     model = load()
-    settings = CorpusSettings(model.id, recipe, seed, format)
+    settings = CorpusSettings(model.id, recipe, seed, format, None if edited is None else str(edited))
+    _refuse_others(folder, settings)
+    kept = folder / PORTRAITS
+    read = portraits() if edited is not None and not kept.exists() else None
     _claim(folder, settings, model.layout)
+    if read is not None:
+        write_whole(kept, read.to_bytes())
     shelf = _Shelf(folder, settings, count)
     missing = shelf.missing()
     done = count - sum(len(shelf.wanted(block)) for block in missing)
@@ -121,8 +133,8 @@ def synthesize(
     return Corpus(folder)
 
 
-def _claim(folder: Path, settings: CorpusSettings, layout: CodeLayout) -> None:
-    """Makes an empty folder a corpus without pictures; refuses one that is something else."""
+def _refuse_others(folder: Path, settings: CorpusSettings) -> None:
+    """Refuses a folder that holds another corpus, or something else."""
     if (folder / TABLE).exists():
         theirs = Corpus(folder).settings
         for name in (field.name for field in fields(settings)):
@@ -132,14 +144,27 @@ def _claim(folder: Path, settings: CorpusSettings, layout: CodeLayout) -> None:
                     f"{folder}: a corpus of {name} {old}, not {new}; choose another folder or its settings"
                 )
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        others = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
-    except OSError as error:
-        raise CannotWrite(f"{folder}: cannot be used ({error.strerror}); choose another folder") from error
+    with _usable(folder):
+        found = folder.iterdir() if folder.exists() else []
+        others = [path.name for path in found if not path.name.startswith(".")]
     if others:
         raise BadCorpus(f"{folder}: has other files ({others[0]}) and no corpus; choose an empty folder")
-    write_table(folder, settings, layout, 0, [])
+
+
+def _claim(folder: Path, settings: CorpusSettings, layout: CodeLayout) -> None:
+    """Makes an empty folder a corpus without pictures."""
+    if not (folder / TABLE).exists():
+        with _usable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_table(folder, settings, layout, 0, [])
+
+
+@contextlib.contextmanager
+def _usable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(f"{folder}: cannot be used ({error.strerror}); choose another folder") from error
 
 
 @dataclass(frozen=True)
@@ -244,7 +269,8 @@ class _Task:
     def __call__(self) -> int:
         """Writes the block's files and its part of the table, or nothing; returns the number of pictures."""
         model = _loaded(self.load)
-        pictures = generate(model, self.settings.recipe, self.settings.seed, self.block)
+        draw = generate if self.settings.edited is None else EditedPortraits(self.folder / PORTRAITS)
+        pictures = draw(model, self.settings.recipe, self.settings.seed, self.block)
         files = [_encoded(image, self.settings.format) for image in pictures.images[: self.count]]
         first = self.block * BLOCK
         columns = {

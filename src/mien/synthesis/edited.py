@@ -34,11 +34,18 @@ HELD_OUT = 5
 FEWEST = 20
 """Photographs with a face that are enough to learn from."""
 
-SHARE = 0.4
+SHARE = 0.5
 """Of the pictures of a block, those that are edited portraits."""
+
+SHOTS = 2
+"""Pictures taken of each edited portrait: cameras and detection cost less than the edit."""
+
+PORTRAITS = "portraits.npz"
+"""File of the portraits, in the folder of a run or of a corpus."""
 
 _ENLARGED = 1.5  # side of the pictures that the detector looks at over that of the crops
 _ROOM = 1.4  # side of the portraits over that of these: an open jaw needs more
+_RESHAPED = 0.6  # deviation of the identity from the portrait's: brows and mouths of other people at rest
 _ALIKE = 5  # one portrait of so many, those whose mouths are nearest to what is drawn, is chosen from
 _SMILES = ("mouthSmileLeft", "mouthSmileRight")
 
@@ -182,7 +189,11 @@ def read_portraits(
 
 
 def edited(
-    model: MorphableModel, rng: np.random.Generator, portrait: Portraits, expression: np.ndarray
+    model: MorphableModel,
+    rng: np.random.Generator,
+    portrait: Portraits,
+    expression: np.ndarray,
+    reshaped: np.ndarray | float = 0.0,
 ) -> Portraits:
     """The portrait whose face does something else, but looks where it looked.
 
@@ -191,6 +202,7 @@ def edited(
         rng: source of chance: how deep the creases are.
         portrait: a single one; its landmarks move as the model's do.
         expression: (52,) ARKit coefficients.
+        reshaped: (K,) is added to the identity.
     """
     from mien.composite import composite
     from mien.edit import with_expression_of
@@ -202,6 +214,7 @@ def edited(
     side = len(image)
     before = portrait.codes[0]
     after = with_expression_of(model, before, before.with_(expression=expression))
+    after = after.with_(identity=before.identity + reshaped)
     camera = Camera(float(before.focal_px), np.full(2, side / 2), (side, side))
     pixels = image.astype(np.float32) / 255
     folds = random_creases(model, rng, after.expression)
@@ -228,7 +241,7 @@ class EditedPortraits:
 
         rng = np.random.default_rng([seed, block, 2])
         count = round(SHARE * BLOCK)
-        drawn = random_expressions(rng, count).astype(np.float64)
+        drawn = random_expressions(rng, count // SHOTS).astype(np.float64)
         pictures = self._draw(model, rng, drawn, recipe.size)
         unknown = FaceCode.from_vector(
             np.full((count, model.layout.size), np.nan, np.float32), model.layout, model.id
@@ -239,6 +252,7 @@ class EditedPortraits:
     def _draw(
         self, model: MorphableModel, rng: np.random.Generator, expressions: np.ndarray, size: int
     ) -> Pictures:
+        """`SHOTS` pictures of each expression; of the codes, those of mirror images have it alone right."""
         from mien.crop_camera import to_crop_camera
         from mien.synthesis.detected import as_detected
         from mien.synthesis.world import World
@@ -247,17 +261,42 @@ class EditedPortraits:
         images, landmarks, vectors = [], [], []
         for expression in expressions:
             chosen = alike(model, rng, portraits.codes.expression, expression)
-            made = edited(model, rng, portraits[[chosen]], expression)
-            (picture,), (points,) = made.images, made.landmarks_px
-            cut = align(points, side)
-            images.append(cut.warp(picture))
-            landmarks.append(cut.to_crop(points))
-            vectors.append(to_crop_camera(made.codes[0], np.full(2, len(picture) / 2), cut).to_vector())
+            reshaped = rng.normal(size=model.layout.identity) * _RESHAPED
+            made = edited(model, rng, portraits[[chosen]], expression, reshaped)
+            for flipped in rng.random(SHOTS) < 0.5:
+                shown = mirror_image(model, made) if flipped else made
+                (picture,), (points,) = shown.images, shown.landmarks_px
+                cut = align(points, side)
+                images.append(cut.warp(picture))
+                landmarks.append(cut.to_crop(points))
+                vectors.append(to_crop_camera(shown.codes[0], np.full(2, len(picture) / 2), cut).to_vector())
         landmarks = np.stack(landmarks)
         world = World(rng, landmarks, side)
         shot, landmarks = world.photographed(np.stack(images), landmarks, dressed=False)
         codes = FaceCode.from_vector(np.stack(vectors), model.layout, model.id)
         return as_detected(Pictures(shot, landmarks, codes), size)
+
+
+def mirror_image(model: MorphableModel, portraits: Portraits) -> Portraits:
+    """The portraits seen in a mirror. Of their codes only the expression is mirrored.
+
+    Args:
+        model: of the codes, with ARKit's expressions.
+        portraits: any number.
+    """
+    from mien.expressions.recognition import mirrored
+
+    images, expression = portraits.images[:, :, ::-1], np.asarray(portraits.codes.expression)
+    landmarks_px = portraits.landmarks_px[:, _partners(model)] * [-1, 1] + [images.shape[2], 0]
+    codes = portraits.codes.with_(expression=expression[:, mirrored(expression.shape[1])])
+    return Portraits(portraits.names, np.ascontiguousarray(images), landmarks_px.astype(np.float32), codes)
+
+
+@lru_cache(maxsize=1)
+def _partners(model: MorphableModel) -> np.ndarray:
+    """(478,) each landmark's partner on the other side of the face."""
+    points = np.asarray(model.landmarks478(np.asarray(model.identity_mean)))
+    return np.linalg.norm(points[:, None] * [-1, 1, 1] - points, axis=-1).argmin(1)
 
 
 def alike(model: MorphableModel, rng: np.random.Generator, read: np.ndarray, expression: np.ndarray) -> int:

@@ -21,7 +21,7 @@ PRESETS: dict[str, str] = {
 }
 """Backbone of each preset, timm's names. `legacy_xception` is Chollet's of 2017, ported from Keras."""
 
-_BEFORE = {"optimiser": "adamw", "edited": None}
+_BEFORE = {"optimiser": "adamw", "edited": None, "learn_features": False}
 """What runs had before they could choose: left out where runs are compared, so that they can go on."""
 
 _PLAIN = {"preset": "mien", "detected": 0.0}
@@ -42,6 +42,8 @@ class TrainingConfig:
             (`mien.synthesis.edited`); random pictures alone if None.
         backbone: a preset's name, or any of timm's.
         landmarks: whether the network reads landmarks besides the picture.
+        learn_features: whether the expression branch's features, MediaPipe's, learn with it, at a tenth of
+            the learning rate: for GPUs, as it takes several times the arithmetic.
         model: name of the packaged morphable model.
         initial: folder of the run, or exported encoder, whose averaged weights this one starts from; random
             weights if None.
@@ -71,6 +73,7 @@ class TrainingConfig:
     edited: Path | None = None
     backbone: str = "small"
     landmarks: bool = True
+    learn_features: bool = False
     model: str = "anny"
     initial: Path | None = None
     pictures: int = 1_000_000
@@ -112,6 +115,8 @@ class TrainingConfig:
             raise BadTraining(f"precision is {self.precision!r}; give 'no' or 'bf16'")
         if self.edited is not None and (self.recipe.preset != "mien" or self.on_device or self.corpus):
             raise BadTraining("edited portraits join pictures of the preset mien, made by processors, only")
+        if self.learn_features and self.recipe.preset != "mien":
+            raise BadTraining(f"the network of the preset {self.recipe.preset} lacks MediaPipe's features")
         if self.on_device and self.corpus is not None:
             raise BadTraining(f"pictures are made on the device or read from {self.corpus}, not both")
 

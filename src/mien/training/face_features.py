@@ -25,7 +25,8 @@ _MODEL = "face_landmarks_detector.tflite"
 
 
 class FaceFeatures(nn.Module):
-    """The body of MediaPipe's landmark network, from the packaged `face_landmarker.task`, never trained.
+    """The body of MediaPipe's landmark network, from the packaged `face_landmarker.task`; kept as it is
+    unless its `requires_grad_` is called.
 
     It has seen real faces in great number, as a network for random pictures has not. Source of the
     architecture: the file itself; the network is that of Kartynnik et al., "Real-time facial surface geometry

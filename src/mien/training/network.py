@@ -234,9 +234,7 @@ class ExpressionBranch(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, S, S) float32 sRGB in [0, 1] to (N, E), before the bounds are put on."""
-        with torch.no_grad():
-            features = self.features(image)
-        return self.layers(self.norm(features)).float()
+        return self.layers(self.norm(self.features(image))).float()
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

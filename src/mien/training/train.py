@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from mien.errors import BadTraining
 from mien.files import write_whole
 from mien.morphable import MorphableModel, load_model
-from mien.synthesis.edited import EditedPortraits, Portraits
+from mien.synthesis.edited import PORTRAITS, EditedPortraits, Portraits
 from mien.synthesis.on_device import DeviceGenerator
 from mien.training.checkpoint import (
     CHECKPOINT,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 _VALIDATION_SEED = 0x5EED_0FFA
-_PORTRAITS = "portraits.npz"
+_FEATURES_SHARE = 0.1  # of the learning rate, of features that real faces have taught
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,8 @@ def train(
     network = create_network(model, config.recipe.preset, config.timm_name, config.landmarks)
     if config.initial is not None:
         load_weights(network, config.initial)
+    if config.learn_features:
+        network.expression.features.requires_grad_()
     network.to(memory_format=torch.channels_last)
     network.to(accelerator.device)
     losses = Losses(model, config.loss).to(accelerator.device)
@@ -154,7 +156,7 @@ def train(
     total = math.ceil(config.pictures / (block * stride)) * stride
 
     if accelerator.is_main_process:
-        kept = config.folder / _PORTRAITS
+        kept = config.folder / PORTRAITS
         unread = config.edited is not None and not kept.exists()
         read = portraits() if unread else None
         config.claim_folder()
@@ -198,7 +200,7 @@ def train(
     with shown as progress, stop:
         for batch in batches:
             for group in optimiser.param_groups:
-                group["lr"] = _rate(config, position / total)
+                group["lr"] = group["share"] * _rate(config, position / total)
             # chance inside a backbone (dropout) is a function of the place, too
             torch.manual_seed(hash((config.seed, position, accelerator.process_index)))
             batch = batch.to(accelerator.device)
@@ -323,10 +325,19 @@ def _schedule(done: float, warmup: float) -> float:
 
 
 def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019) or Adadelta (Zeiler 2012); biases and norms do not decay."""
-    learned = [p for p in network.parameters() if p.requires_grad]
+    """AdamW (Loshchilov and Hutter 2019) or Adadelta (Zeiler 2012); biases and norms do not decay, nor do
+    features that real faces have taught, which also learn more slowly.
+    """
+    taught = list(network.expression.features.parameters()) if config.learn_features else []
+    ours = set(network.parameters()) - set(taught)
+    learned = [p for p in network.parameters() if p.requires_grad and p in ours]
     decayed, kept = [p for p in learned if p.ndim > 1], [p for p in learned if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": kept, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay, "share": 1.0},
+        {"params": kept, "weight_decay": 0.0, "share": 1.0},
+        {"params": taught, "weight_decay": 0.0, "share": _FEATURES_SHARE},
+    ]
+    groups = [group for group in groups if group["params"]]
     if config.optimiser == "adadelta":
         return torch.optim.Adadelta(groups, config.learning_rate, rho=0.95, eps=1e-7, foreach=True)
     return torch.optim.AdamW(groups, lr=config.learning_rate, foreach=True)
@@ -345,5 +356,5 @@ def _generators(config: TrainingConfig, generate: Generator | None) -> tuple[Gen
     if generate is None:
         from mien.synthesis import generate
     if config.edited is not None:
-        return EditedPortraits((config.folder / _PORTRAITS).resolve()), generate
+        return EditedPortraits((config.folder / PORTRAITS).resolve()), generate
     return generate, generate
