@@ -115,6 +115,18 @@ def test_the_detector_sees_what_the_code_says(portraits):
     assert np.corrcoef(moved.ravel(), expected.ravel())[0, 1] > 0.8
 
 
+def test_a_reshaped_head_does_the_same(portraits):
+    model, one, shown = mien.load_model(), portraits[[0]], doing(jawOpen=0.3)
+    reshaped = 1.5 * np.random.default_rng(0).normal(size=model.layout.identity)
+    plain, made = (edited(model, np.random.default_rng(0), one, shown, by) for by in (0.0, reshaped))
+    np.testing.assert_array_equal(made.codes.expression, plain.codes.expression)
+    np.testing.assert_allclose(made.codes.identity[0] - one.codes.identity[0], reshaped, atol=1e-6)
+    seen = [detect_faces(one.images[0].astype(np.float32) / 255, max_faces=1)[0] for one in (plain, made)]
+    moved = seen[1].landmarks_px[:, :2] - seen[0].landmarks_px[:, :2]
+    expected = made.landmarks_px[0] - plain.landmarks_px[0]
+    assert np.corrcoef(moved.ravel(), expected.ravel())[0, 1] > 0.5
+
+
 def test_of_edited_portraits_the_expression_alone_is_known(kept):
     model, recipe = mien.load_model(), Recipe()
     block = EditedPortraits(kept)(model, recipe, 5, 0)

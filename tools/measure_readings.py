@@ -4,7 +4,7 @@
     python tools/measure_readings.py --way encoder --out encoder.safetensors    # of the network alone
 
 Random heads are drawn twice, at rest and with a random emotion, seen from the front as portraits are; and the
-same is put into portraits that were held out of the encoder's training (`mien.synthesis.edited`). Half of all
+same is put into portraits that the encoder has not learned from (`mien.synthesis.edited`). Half of all
 pictures are grey, half small and enlarged again, all with the grain and the compression of photographs. What
 was shown and what was read goes to a packaged file; `mien train-expression` learns from it how codes err.
 Prints how what is read goes with what is shown. Run again after the encoder or the fit has changed. Takes
@@ -72,8 +72,9 @@ class Options:
     """What to measure.
 
     Attributes:
-        photos: photographs of which the mean face at rest is learned, and of which some are edited; their
-            labels are not known.
+        photos: photographs of people, whose labels are not known.
+        learned: those among them that the encoder has learned from, but for those held out of each such
+            folder. What it reads there is better than elsewhere, so they are left out here.
         heads: how many random heads, and how many edited portraits.
         jobs: processes.
         way: how faces are read, one of `mien.evaluation.ways.WAYS`.
@@ -81,6 +82,7 @@ class Options:
     """
 
     photos: Path = ROOT.parent / "shared" / "data" / "photos_open"
+    learned: Path = ROOT.parent / "shared" / "data" / "photos_open" / "us_official"
     heads: int = 1600
     jobs: int = 2
     way: Way = "encoder+fit"
@@ -204,20 +206,21 @@ def print_agreement(shown: np.ndarray, read: np.ndarray) -> None:
 
 def main(options: Options) -> None:
     """Measures and writes."""
-    photos = sorted(options.photos.rglob("*.jpg"))
+    found = sorted(options.photos.rglob("*.jpg"))
+    unseen = held_out([path.name for path in found])
+    photos = tuple(p for p, out in zip(found, unseen, strict=True) if out or options.learned not in p.parents)
     with ProcessPoolExecutor(options.jobs) as pool:
         batches = range(-(-options.heads // BATCH))
-        held = tuple(p for p, out in zip(photos, held_out([p.name for p in photos]), strict=True) if out)
-        found = []
-        print(f"{len(held)} of {len(photos)} photographs are held out and edited, where they have a face")
-        for what, heads in (("renders", random_heads), ("portraits", partial(edited_portraits, held))):
+        rows = []
+        print(f"nothing was learned from {len(photos)} of {len(found)} photographs")
+        for what, heads in (("renders", random_heads), ("portraits", partial(edited_portraits, photos))):
             made = pool.map(partial(read_heads, options.way, heads), batches)
-            found.append([row for rows in track(made, what, total=len(batches)) for row in rows])
+            rows.append([row for some in track(made, what, total=len(batches)) for row in some])
         people = pool.map(partial(read_photo, options.way), photos, chunksize=8)
         people = list(track(people, "photographs", total=len(photos)))
-    labels, rows = zip(*found[0], *found[1], strict=True)
-    shown, read, at_rest = np.stack(rows, axis=1)
-    portrait = np.arange(len(labels)) >= len(found[0])
+    labels, measured = zip(*rows[0], *rows[1], strict=True)
+    shown, read, at_rest = np.stack(measured, axis=1)
+    portrait = np.arange(len(labels)) >= len(rows[0])
     people = people_at_rest((one for one in people if one is not None), mien.load_model().expression_names)
     arrays = {"shown": shown, "read": read, "read_at_rest": at_rest, "people_at_rest": people}
     arrays = {name: array.astype(np.float16) for name, array in arrays.items()}

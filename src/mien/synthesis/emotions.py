@@ -10,8 +10,9 @@ import numpy as np
 from mien.expressions.prototypes import EXPRESSIONS, VARIANTS, arkit_vector
 from mien.synthesis.expressions import lopsided, random_expressions, spoken
 
-FAINTEST = 0.15
-"""Strength below which an emotion counts as neutral."""
+FAINTEST = 0.3
+"""Strength below which an emotion counts as neutral: of five levels nearer to the first, a trace, than to the
+second, slight, as FACS calls them (Ekman, Friesen, Hager, "Facial Action Coding System", 2002)."""
 
 _NEUTRAL = EXPRESSIONS.index("neutral")
 

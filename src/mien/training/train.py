@@ -200,7 +200,8 @@ def train(
     with shown as progress, stop:
         for batch in batches:
             for group in optimiser.param_groups:
-                group["lr"] = group["share"] * _rate(config, position / total)
+                # checkpoints of before have no shares
+                group["lr"] = group.get("share", 1.0) * _rate(config, position / total)
             # chance inside a backbone (dropout) is a function of the place, too
             torch.manual_seed(hash((config.seed, position, accelerator.process_index)))
             batch = batch.to(accelerator.device)
