@@ -399,7 +399,8 @@ def test_damaged_ict_archive(change, ict_folder, tmp_path):
         tar.add(ict_folder / "identity000.obj")
         tar.add(ict_folder / "identity001.obj")
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(BadModelFile, match=r"ict\.tar\.xz.*cannot be read") as error:
+    # xz notices at the end of a block only: what was overwritten may show in a file's content before
+    with pytest.raises(BadModelFile, match=r"ict\.tar\.xz.*(cannot be read|has \d+ vertices)") as error:
         FORMATS["ict"].read(path)
     assert "\n" not in str(error.value)
 
