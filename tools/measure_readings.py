@@ -73,8 +73,8 @@ class Options:
 
     Attributes:
         photos: photographs of people, whose labels are not known.
-        learned: those among them that the encoder has learned from, but for those held out of each such
-            folder. What it reads there is better than elsewhere, so they are left out here.
+        learned: folder of those that the encoder has learned from. There it reads better than elsewhere, so
+            only what `mien.synthesis.edited.held_out` kept from it is measured on.
         heads: how many random heads, and how many edited portraits.
         jobs: processes.
         way: how faces are read, one of `mien.evaluation.ways.WAYS`.

