@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mien.creases import CREASES, crease_shades, deepened
+from mien.creases import CREASES, DEPTH, NARROW_MM, WIDE_MM, crease_shades, deepened
 from mien.facecode import ARKIT_NAMES
 from mien.morphable import load_model
 from mien.synthesis.shades import MARKS, random_creases, random_depths, shaded, shades
@@ -49,20 +49,26 @@ def test_a_crease_deepens_on_the_side_that_acts_and_where_that_action_makes_one(
     assert _mean_depths(_doing(browInnerUp=1.0))[:, forehead].min() > 3 * rest[:, forehead].max()
 
 
-def test_creases_alone_are_what_a_face_is_shaded_with_but_for_its_marks():
+def test_creases_alone_are_as_deep_as_on_a_shaded_face_and_of_any_width():
     model, doing = load_model(), _doing(browDownRight=1.0, browDownLeft=1.0)[0]
-    alone = random_creases(model, np.random.default_rng(2), doing)
-    depths = random_depths(np.random.default_rng(2), doing[None])[0]
-    depths[SIDES:] = 0
-    assert_allclose(np.exp(-alone), shaded(model, np.ones_like(alone), depths), rtol=1e-5)
-    brows = np.linalg.norm(model.identity_mean - model.landmarks478(model.identity_mean)[8], axis=1) < 15
-    assert alone[brows].max() > 2 * alone[~brows].max()
+    shares = []
+    for seed in range(8):
+        alone = random_creases(model, np.random.default_rng(seed), doing)
+        depths = random_depths(np.random.default_rng(seed), doing[None])[0]
+        narrow, wide = (
+            np.tensordot(depths[:SIDES], crease_shades(model, mm), 1) for mm in (NARROW_MM, WIDE_MM)
+        )
+        shares.append(((alone - narrow) * (wide - narrow)).sum() / ((wide - narrow) ** 2).sum())
+        assert_allclose(alone, narrow + shares[-1] * (wide - narrow), atol=1e-5)
+    assert 0 <= min(shares) < 0.4 < 0.6 < max(shares) <= 1
+    brows = np.linalg.norm(model.identity_mean - model.landmarks478(model.identity_mean)[8], axis=1) < 20
+    assert alone[brows].max() > 1.5 * alone[~brows].max()
 
 
 def test_an_edit_deepens_creases_and_smooths_none():
     model, rest, frown = load_model(), _doing()[0], _doing(mouthFrownLeft=0.8)[0]
     darker = deepened(model, rest, frown)
-    depth = np.where(np.arange(SIDES) == len(CREASES) + list(CREASES).index("mouth to chin"), 0.8 * 0.45, 0)
+    depth = np.where(np.arange(SIDES) == len(CREASES) + list(CREASES).index("mouth to chin"), 0.8 * DEPTH, 0)
     assert_allclose(darker, np.tensordot(depth, crease_shades(model), 1), atol=1e-6)
     assert not deepened(model, frown, rest).any() and not deepened(model, frown, frown).any()
 

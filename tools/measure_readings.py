@@ -63,8 +63,12 @@ CALM_SMILE, CALM_JAW = 0.25, 0.1
 Shown = tuple[np.ndarray, np.ndarray]
 """Coefficients (52,), and a picture (H, W, 3) sRGB."""
 
-Heads = Callable[[int], Iterator[tuple[int, tuple[Shown, Shown]]]]
-"""Number of a batch to `BATCH` heads, each an emotion's number, and it with the emotion and at rest."""
+Heads = Callable[[int], Iterator[tuple[int, int, tuple[Shown, Shown]]]]
+"""Number of a batch to `BATCH` heads, each an emotion's number, the person's, and the person with the emotion
+and at rest."""
+
+NOBODY = -1
+"""Number of a person who is not in a photograph."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Options:
         photos: photographs of people, whose labels are not known.
         learned: folder of those that the encoder has learned from. There it reads better than elsewhere, so
             only what `mien.synthesis.edited.held_out` kept from it is measured on.
-        heads: how many random heads, and how many edited portraits.
+        heads, portraits: how many random heads, and how many edited portraits.
         jobs: processes.
         way: how faces are read, one of `mien.evaluation.ways.WAYS`.
         out: file to write; only the packaged one is listed among the assets.
@@ -84,6 +88,7 @@ class Options:
     photos: Path = ROOT.parent / "shared" / "data" / "photos_open"
     learned: Path = ROOT.parent / "shared" / "data" / "photos_open" / "us_official"
     heads: int = 1600
+    portraits: int = 6400
     jobs: int = 2
     way: Way = "encoder+fit"
     out: Path = PACKAGED
@@ -103,8 +108,8 @@ def photographed(picture: np.ndarray, rng: np.random.Generator, face_px: float) 
     return cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_COLOR).astype(np.float32) / 255
 
 
-def random_heads(batch: int) -> Iterator[tuple[int, tuple[Shown, Shown]]]:
-    """`BATCH` heads, each an emotion's number, and what is shown and seen: with the emotion, and at rest."""
+def random_heads(batch: int) -> Iterator[tuple[int, int, tuple[Shown, Shown]]]:
+    """`Heads` of the model."""
     model, rng = mien.load_model(), np.random.default_rng([7, batch])
     emotions = random_emotions(rng, BATCH)
     resting = random_expressions(rng, BATCH, kind="neutral").astype(np.float64) * 0.5
@@ -113,24 +118,25 @@ def random_heads(batch: int) -> Iterator[tuple[int, tuple[Shown, Shown]]]:
         scene = scene.with_(rotation=0.5 * scene.rotation)
         skin = int(rng.integers(1 << 30))
         pictures = [_picture(scene.with_(expression=e), background, skin, rng) for e in (shown, rest)]
-        yield int(label), ((shown, pictures[0]), (rest, pictures[1]))
+        yield int(label), NOBODY, ((shown, pictures[0]), (rest, pictures[1]))
 
 
-def edited_portraits(photos: tuple[Path, ...], batch: int) -> Iterator[tuple[int, tuple[Shown, Shown]]]:
-    """As `random_heads`, of portraits."""
+def edited_portraits(photos: tuple[Path, ...], batch: int) -> Iterator[tuple[int, int, tuple[Shown, Shown]]]:
+    """`Heads` of portraits."""
     model, rng = mien.load_model(), np.random.default_rng([8, batch])
     portraits = _portraits(photos)
     emotions = random_emotions(rng, BATCH)
     resting = random_expressions(rng, BATCH, kind="neutral").astype(np.float64) * 0.5
     for shown, label, rest in zip(emotions.expression, emotions.label, resting, strict=True):
-        one = portraits[[alike(model, rng, portraits.codes.expression, shown)]]
+        person = alike(model, rng, portraits.codes.expression, shown)
+        one = portraits[[person]]
         skin = int(rng.integers(1 << 30))
         pairs = []
         for expression in (shown, rest):
             made = edited(model, np.random.default_rng(skin), one, expression)
             picture, width = made.images[0].astype(np.float32) / 255, np.ptp(made.landmarks_px[0, :, 0])
             pairs.append((made.codes.expression[0], photographed(picture, rng, float(width))))
-        yield int(label), tuple(pairs)
+        yield int(label), person, tuple(pairs)
 
 
 @cache
@@ -154,13 +160,15 @@ def _picture(code: FaceCode, background: np.ndarray, skin: int, rng: np.random.G
     return photographed(drawn.image.astype(np.float32), rng, FACE_SHARE * SIZE_PX)
 
 
-def read_heads(way: Way, heads: Heads, batch: int) -> list[tuple[int, np.ndarray]]:
-    """For each head that was found its emotion's number, and (3, 52): shown, read that way, and at rest."""
+def read_heads(way: Way, heads: Heads, batch: int) -> list[tuple[int, int, np.ndarray]]:
+    """For each head that was found the emotion's and the person's number, and (3, 52): shown, read that way,
+    and read at rest.
+    """
     rows = []
-    for label, ((shown, picture), (_, resting)) in heads(batch):
+    for label, person, ((shown, picture), (_, resting)) in heads(batch):
         readings = [read(way, one) for one in (picture, resting)]
         if all(reading is not None for reading in readings):
-            rows.append((label, np.stack([shown, *readings])))
+            rows.append((label, person, np.stack([shown, *readings])))
     return rows
 
 
@@ -210,23 +218,26 @@ def main(options: Options) -> None:
     unseen = held_out([path.name for path in found])
     photos = tuple(p for p, out in zip(found, unseen, strict=True) if out or options.learned not in p.parents)
     with ProcessPoolExecutor(options.jobs) as pool:
-        batches = range(-(-options.heads // BATCH))
         rows = []
         print(f"nothing was learned from {len(photos)} of {len(found)} photographs")
-        for what, heads in (("renders", random_heads), ("portraits", partial(edited_portraits, photos))):
+        for what, count, heads in (
+            ("renders", options.heads, random_heads),
+            ("portraits", options.portraits, partial(edited_portraits, photos)),
+        ):
+            batches = range(-(-count // BATCH))
             made = pool.map(partial(read_heads, options.way, heads), batches)
-            rows.append([row for some in track(made, what, total=len(batches)) for row in some])
+            rows += [row for some in track(made, what, total=len(batches)) for row in some]
         people = pool.map(partial(read_photo, options.way), photos, chunksize=8)
         people = list(track(people, "photographs", total=len(photos)))
-    labels, measured = zip(*rows[0], *rows[1], strict=True)
+    labels, persons, measured = zip(*rows, strict=True)
     shown, read, at_rest = np.stack(measured, axis=1)
-    portrait = np.arange(len(labels)) >= len(rows[0])
+    persons = np.array(persons, np.int16)
     people = people_at_rest((one for one in people if one is not None), mien.load_model().expression_names)
     arrays = {"shown": shown, "read": read, "read_at_rest": at_rest, "people_at_rest": people}
     arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
-    arrays |= {"label": np.array(labels, np.int8), "portrait": portrait}
+    arrays |= {"label": np.array(labels, np.int8), "person": persons}
     write_whole(options.out, save(arrays))
-    for what, some in (("renders", ~portrait), ("edited portraits", portrait)):
+    for what, some in (("renders", persons == NOBODY), ("edited portraits", persons != NOBODY)):
         print(f"{some.sum()} {what}")
         print_agreement(shown[some], read[some])
     print(options.out)

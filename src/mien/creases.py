@@ -17,10 +17,13 @@ import numpy as np
 from mien.facecode import ARKIT_NAMES
 from mien.morphable import MorphableModel
 
-DEPTH = 0.45
+DEPTH = 0.6
 """What a crease takes from the log albedo at full strength of its expression, mean of people; our choice."""
 
-_WIDTH_MM, _FLANK = 1.5, 0.3
+NARROW_MM, WIDE_MM = 1.5, 3.0
+"""Distances from the line at which a crease ends, of most people's; our choice."""
+
+_FLANK = 0.3
 _TINT = (0.85, 1.0, 1.05)
 _STEPS = 12
 _DEEPEST = 1.2  # how far several expressions deepen one crease, in parts of what one does
@@ -102,12 +105,13 @@ def deepened(model: MorphableModel, before: np.ndarray, after: np.ndarray) -> np
     return np.tensordot(DEPTH * np.maximum(folded[1] - folded[0], 0.0), crease_shades(model), 1)
 
 
-@lru_cache(maxsize=2)
-def crease_shades(model: MorphableModel) -> np.ndarray:
+@lru_cache(maxsize=4)
+def crease_shades(model: MorphableModel, width_mm: float = (NARROW_MM + WIDE_MM) / 2) -> np.ndarray:
     """(2 C, V, 3) float32: what each at depth 1 takes from the log albedo of the base vertices.
 
     Args:
         model: NumPy, with ARKit's expressions.
+        width_mm: distance from its line at which a crease ends.
     """
     landmarks = model.landmarks478(model.identity_mean).astype(np.float64)
     vertices = np.asarray(model.identity_mean, np.float64)
@@ -115,7 +119,7 @@ def crease_shades(model: MorphableModel) -> np.ndarray:
     right = []
     for crease in CREASES.values():
         distance = distance_mm(crease.lines, vertices, landmarks)
-        line, flank = (np.exp(-0.5 * (distance / (k * _WIDTH_MM)) ** 2) for k in (1, 3))
+        line, flank = (np.exp(-0.5 * (distance / (k * width_mm)) ** 2) for k in (1, 3))
         right.append((line - _FLANK * flank) * skin)
     right = np.stack(right)
     return (np.concatenate([right, right[:, model.mirror]])[..., None] * _TINT).astype(np.float32)

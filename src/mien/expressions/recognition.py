@@ -118,7 +118,12 @@ class Recogniser:
     def probabilities(self, coefficients: np.ndarray, neutral: np.ndarray | None = None) -> np.ndarray:
         """(..., E) coefficients to (..., 7); a face and its mirror image get the same."""
         own = np.full((*coefficients.shape[:-1], 1), 0.0 if neutral is None else 1.0)
-        inputs = np.concatenate([coefficients - (self.rest if neutral is None else neutral), own], -1)
+        return self.of_inputs(
+            np.concatenate([coefficients - (self.rest if neutral is None else neutral), own], -1)
+        )
+
+    def of_inputs(self, inputs: np.ndarray) -> np.ndarray:
+        """(..., E + 1) inputs of the first layer to (..., 7)."""
         mirror = np.append(mirrored(self.rest.shape[0]), -1)
         scores = 0.5 * (self._scores(inputs) + self._scores(inputs[..., mirror]))
         likelihood = np.exp(scores - scores.max(-1, keepdims=True))

@@ -63,7 +63,7 @@ class LandmarkPriors:
     identity: float = 0.35
     expression: float = 0.15
     encoded_identity: float = 0.1
-    encoded_expression: float = 0.03
+    encoded_expression: float = 0.015
     distance_mm: float = 900.0
     log_distance: float = 0.35
     focal_sides: float = 1.6

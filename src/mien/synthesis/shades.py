@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from mien.creases import CREASES, DEPTH, crease_shades, depths, distance_mm
+from mien.creases import CREASES, DEPTH, NARROW_MM, WIDE_MM, crease_shades, depths, distance_mm
 from mien.morphable import MorphableModel
 
 _HOLLOW = {"teeth_upper": 0.25, "teeth_lower": 0.25, "tongue": 1.0}
@@ -78,9 +78,10 @@ def random_depths(rng: np.random.Generator, expression: np.ndarray) -> np.ndarra
 
 
 def random_creases(model: MorphableModel, rng: np.random.Generator, expression: np.ndarray) -> np.ndarray:
-    """(V, 3) float32: what the creases of an expression (52,) alone take from the log albedo."""
+    """(V, 3) float32: what creases of an expression (52,) alone, of any width, take from the log albedo."""
     folds = random_depths(rng, expression[None])[0, : 2 * len(CREASES)]
-    return np.tensordot(folds, shades(model)[: len(folds)], 1)
+    narrow, wide = (np.tensordot(folds, crease_shades(model, mm), 1) for mm in (NARROW_MM, WIDE_MM))
+    return narrow + np.float32(rng.random()) * (wide - narrow)
 
 
 def shaded(model: MorphableModel, albedo: np.ndarray, depths: np.ndarray) -> np.ndarray:

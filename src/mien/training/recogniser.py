@@ -1,13 +1,12 @@
 """Trains the recogniser of expressions on synthetic codes that err as reconstruction does.
 
-What reconstruction reads is modelled as a linear response to what is shown, plus an error. Both are measured
-on portraits into which expressions were put (`tools/measure_readings.py`); the errors are drawn from those
-that were made of expressions as strong: they grow with them.
+How it errs is measured on portraits into which expressions were put (`tools/measure_readings.py`). What was
+read there is learned from, as far from rest as it was read and added to how other people read at rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +16,7 @@ from safetensors.numpy import load_file, save
 
 from mien import assets
 from mien.expressions.prototypes import EXPRESSIONS, prototypes
-from mien.expressions.recognition import mirrored
+from mien.expressions.recognition import Recogniser, mirrored
 from mien.files import write_whole
 from mien.synthesis.emotions import Emotions, random_emotions
 
@@ -32,15 +31,13 @@ EXACT = 0.4
 OWN_REST = 0.35
 """Share of codes that are read against the person's own neutral face."""
 
-PHOTOGRAPHED, SAME_PICTURE = 0.75, 0.7
-"""Share of codes that err from rest as photographed people do, and how much of a picture's own error is added
-to that: `own_errors` hold those of two readings."""
+PHOTOGRAPHED = 0.75
+"""Share of codes that err from rest as photographed people do, who differ in more ways than portraits that
+were brought to rest."""
 
 MOST_READ = 1.2
-"""Largest part of the measured response that is read of a coefficient; the least is none."""
-
-ALIKE = 0.05
-"""Share of the portraits, weaker and as many stronger ones, that count as being as strong."""
+"""Largest part of what was read of a coefficient that is learned from; the least is none: how much can be
+read of each differs from picture to picture."""
 
 UNMEASURED_ERROR = 0.25
 """Deviation of what is read of a model without measured readings, in parts of its prototypes."""
@@ -48,87 +45,85 @@ UNMEASURED_ERROR = 0.25
 
 @dataclass(frozen=True, eq=False)
 class Readings:
-    """How reconstruction reads expressions.
+    """How reconstruction reads emotions.
 
     Attributes:
-        response: (E, E) what is read, from rest, for each coefficient shown.
         rest: (E,) reading of a face at rest: the middle between portraits brought to rest and people in
             photographs, of whom those who hardly smile look sterner than most.
-        strength: (N,) norms of what portraits showed, ascending.
-        errors: (N, E) what was read of them from that rest, beside the response.
-        own_errors: (N, E) what was read from the same face's rest, beside the response.
+        label: (N,) int64 place in `EXPRESSIONS` of what portraits showed.
+        read: (N, E) what was read of them from that rest.
+        moved: (N, E) the same from the same face's rest, as it was read.
         people: (P, E) what was read from that rest of people nearly at rest in photographs.
         lowest: coefficient that can be read.
     """
 
-    response: np.ndarray
     rest: np.ndarray
-    strength: np.ndarray
-    errors: np.ndarray
-    own_errors: np.ndarray
+    label: np.ndarray
+    read: np.ndarray
+    moved: np.ndarray
     people: np.ndarray
     lowest: float
 
     @classmethod
-    def load(cls) -> Readings:
-        """The packaged ones."""
-        arrays = load_file(assets.path(READINGS))
+    def of(cls, arrays: Mapping[str, np.ndarray], some: np.ndarray) -> Readings:
+        """Of measured arrays, as the packaged file has them; of those portraits that a mask (N,) names, and
+        of their mirror images.
+        """
         people = arrays["people_at_rest"].astype(np.float64)
-        heads = (arrays[name][arrays["portrait"]] for name in ("shown", "read", "read_at_rest"))
-        shown, read, at_rest = (part.astype(np.float64) for part in heads)
-        order = np.linalg.norm(shown, axis=1).argsort()
-        shown, read, at_rest = shown[order], read[order], at_rest[order]
-        gram = shown.T @ shown + np.eye(shown.shape[1])
-        response = np.linalg.solve(gram, shown.T @ (read - at_rest))
-        answered = shown @ response
+        read, at_rest = (arrays[name][some].astype(np.float64) for name in ("read", "read_at_rest"))
+        other = mirrored(read.shape[1])
+        read, at_rest = (np.concatenate([part, part[:, other]]) for part in (read, at_rest))
         rest = 0.5 * (at_rest.mean(0) + people.mean(0))
-        rest = 0.5 * (rest + rest[mirrored(len(rest))])
-        errors, own_errors = read - rest - answered, read - at_rest - answered
-        strength = np.linalg.norm(shown, axis=1)
-        return cls(response, rest, strength, errors, own_errors, people - rest, 0.0)
+        rest = 0.5 * (rest + rest[other])
+        label = np.tile(arrays["label"][some].astype(np.int64), 2)
+        return cls(rest, label, read - rest, read - at_rest, people - rest, 0.0)
 
     @classmethod
-    def of_nothing(cls, table: np.ndarray) -> Readings:
+    def load(cls) -> Readings:
+        """The packaged ones, of all portraits."""
+        arrays = load_file(assets.path(READINGS))
+        return cls.of(arrays, arrays["person"] >= 0)
+
+    @classmethod
+    def of_nothing(cls, rng: np.random.Generator, table: np.ndarray) -> Readings:
         """For models without measured readings: all is read as shown, with errors in proportion to (7, E)."""
-        size = table.shape[1]
+        shown = random_emotions(rng, EMOTIONS, table[:, None])
         deviation = UNMEASURED_ERROR * np.sqrt((table**2).sum(0) / (len(table) - 1))
-        errors = np.random.default_rng(0).normal(size=(10_000, size)) * deviation
-        strength = np.linspace(0.0, np.linalg.norm(table, axis=1).max(), len(errors))
-        nothing = np.zeros(size)
-        return cls(np.eye(size), nothing, strength, errors, errors, nothing[None], -np.inf)
+        read = shown.expression + rng.normal(size=shown.expression.shape) * deviation
+        nothing = np.zeros(table.shape[1])
+        return cls(nothing, shown.label, read, read, nothing[None], -np.inf)
 
 
-def as_read(rng: np.random.Generator, readings: Readings, emotions: Emotions) -> np.ndarray:
-    """(N, E + 1) inputs of the network: emotions as a code gives them, from rest, read or made."""
-    shown, count = emotions.expression, len(emotions.expression)
-    exact, own = rng.random((2, count, 1)) < [[[EXACT]], [[OWN_REST]]]
-    # how much can be read of each part differs from picture to picture
-    size = shown.shape[1]
+def as_read(rng: np.random.Generator, readings: Readings, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(count, E + 1) inputs of the network, read from rest, and the labels (count,)."""
+    some = rng.integers(len(readings.label), size=count)
+    own, photographed = rng.random((2, count, 1)) < [[[OWN_REST]], [[PHOTOGRAPHED]]]
+    size = readings.moved.shape[1]
     one_of_pair = np.minimum(np.arange(size), mirrored(size))
-    gain = MOST_READ * rng.random(shown.shape)[:, one_of_pair]
-    answered = gain * (shown @ readings.response)
-    nearest = np.searchsorted(readings.strength, np.linalg.norm(shown, axis=1))
-    like = nearest, ALIKE * len(readings.strength)
-    own_errors, errors = (_mixed(rng, table, *like) for table in (readings.own_errors, readings.errors))
-    people = _mixed(rng, readings.people, np.zeros(count), len(readings.people))
-    # people at rest differ in more ways than portraits that were brought to rest
-    photographed = people + SAME_PICTURE * own_errors
-    errors = np.where(rng.random((count, 1)) < PHOTOGRAPHED, photographed, errors)
-    errors = np.where(own, own_errors, errors)
-    read = np.maximum(answered + errors, np.where(own, -np.inf, readings.lowest - readings.rest))
-    made = shown - np.where(own, 0.0, readings.rest)
-    return np.concatenate([np.where(exact, made, read), own], 1)
+    moved = MOST_READ * rng.random((count, size))[:, one_of_pair] * readings.moved[some]
+    lowest = readings.lowest - readings.rest
+    elsewhere = np.maximum(moved + _mixed(rng, readings.people, count), lowest)
+    read = np.where(own, moved, np.where(photographed, elsewhere, readings.read[some]))
+    return np.concatenate([read, own], 1), readings.label[some]
 
 
-def _mixed(rng: np.random.Generator, errors: np.ndarray, about: np.ndarray, within: float) -> np.ndarray:
-    """(count, E) from rows near `about` (count,): two errors mixed have the spread of one, and are not
-    learned by heart.
-    """
-    last = len(errors) - 1
-    lowest, highest = np.clip(about - within, 0, last), np.clip(about + within, 0, last)
-    one, other = np.rint(rng.uniform(lowest, highest, (2, len(about)))).astype(int)
-    angle = rng.uniform(0.0, np.pi / 2, (len(about), 1))
-    return np.cos(angle) * errors[one] + np.sin(angle) * errors[other]
+def examples(
+    rng: np.random.Generator, readings: Readings, emotions: Emotions, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `as_read`, some of them emotions as they are, from rest, in place of readings."""
+    inputs, label = as_read(rng, readings, count)
+    own = inputs[:, -1:]
+    some = emotions[rng.integers(len(emotions.label), size=count)]
+    made = np.concatenate([some.expression - (1 - own) * readings.rest, own], 1)
+    exact = rng.random((count, 1)) < EXACT
+    return np.where(exact, made, inputs), np.where(exact[:, 0], some.label, label)
+
+
+def _mixed(rng: np.random.Generator, errors: np.ndarray, count: int) -> np.ndarray:
+    """(count, E) from rows (P, E): two errors mixed have the spread of one, and are not learned by heart."""
+    one, other = errors[rng.integers(len(errors), size=(2, count))]
+    angle = rng.uniform(0.0, np.pi / 2, (count, 1))
+    return np.cos(angle) * one + np.sin(angle) * other
 
 
 def train(
@@ -148,28 +143,46 @@ def train(
         progress: wraps the steps, as `rich.progress.track` does.
 
     Returns:
-        Share of new synthetic codes that it recognises.
+        Share that it recognises of codes like those it has learned from.
 
     Raises:
         mien.errors.CannotWrite: the file cannot be written.
         mien.errors.BadAsset: the packaged readings are missing or altered.
     """
-    readings = Readings.load() if table is None else Readings.of_nothing(table)
-    ways = None if table is None else table[:, None]
     rng = np.random.default_rng(seed)
-    emotions = random_emotions(rng, EMOTIONS, ways)
-    network = _Network.of(rng, (len(readings.rest) + 1, *HIDDEN, len(EXPRESSIONS)))
-    for step in progress(range(STEPS)):
-        some = emotions[rng.integers(EMOTIONS, size=BATCH)]
-        network.learn(as_read(rng, readings, some), some.label, step)
-    new = random_emotions(rng, 20 * BATCH, ways)
-    found = network.activations(as_read(rng, readings, new))[-1].argmax(1)
-    arrays = {"rest": readings.rest, "prototypes": prototypes() if table is None else table}
-    for number, (weights, biases) in enumerate(zip(network.weights, network.biases, strict=True)):
+    readings = Readings.load() if table is None else Readings.of_nothing(rng, table)
+    emotions = random_emotions(rng, EMOTIONS, None if table is None else table[:, None])
+    recogniser = learned(rng, readings, emotions, model, prototypes() if table is None else table, progress)
+    arrays = {"rest": recogniser.rest, "prototypes": recogniser.prototypes}
+    for number, (weights, biases) in enumerate(recogniser.layers):
         arrays |= {f"weights{number}": weights, f"biases{number}": biases}
     stored = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
     write_whole(out, save(stored, {"model": model}))
-    return float((found == new.label).mean())
+    inputs, label = examples(rng, readings, emotions, 20 * BATCH)
+    return float((recogniser.of_inputs(inputs).argmax(1) == label).mean())
+
+
+def learned(
+    rng: np.random.Generator,
+    readings: Readings,
+    emotions: Emotions,
+    model: str,
+    prototypes: np.ndarray,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> Recogniser:
+    """A recogniser that has learned from readings, and from emotions as they are.
+
+    Args:
+        rng: source of weights and chance.
+        readings, emotions: what it learns from.
+        model, prototypes: of the recogniser.
+        progress: wraps the steps.
+    """
+    network = _Network.of(rng, (len(readings.rest) + 1, *HIDDEN, len(EXPRESSIONS)))
+    for step in progress(range(STEPS)):
+        network.learn(*examples(rng, readings, emotions, BATCH), step)
+    layers = tuple(zip(network.weights, network.biases, strict=True))
+    return Recogniser(model, prototypes, readings.rest, layers)
 
 
 @dataclass(frozen=True, eq=False)
