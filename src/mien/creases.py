@@ -61,7 +61,7 @@ CREASES: dict[str, Crease] = {
     ),
     "between the brows": Crease({"browDownRight": 1.3}, (((9, 107, 107), (8, 55), (189, 193)),)),
     "root of the nose": Crease(
-        {"noseSneerRight": 1.0, "browDownRight": 0.2},
+        {"noseSneerRight": 0.5, "browDownRight": 0.1},
         (((168,), (193,)), ((6,), (122,), (188,)), ((197,), (196,), (174,), (217,))),
     ),
     "forehead": Crease(
