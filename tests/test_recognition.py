@@ -153,6 +153,34 @@ def test_training_on_readings(tmp_path, monkeypatch):
     assert Recogniser.load(tmp_path / "a").model == packaged_recogniser().model
 
 
+def test_readings_are_learned_in_part_from_the_same_rest_and_from_others():
+    size, rng = 52, np.random.default_rng(3)
+    rest, moved = np.full(size, 0.1), rng.uniform(-0.2, 0.6, (40, size))
+    read, people = np.maximum(moved, -rest), rng.normal(size=(9, size))
+    readings = training.Readings(rest, np.arange(40) % 7, read, moved, people, 0.0)
+    inputs, label = training.as_read(rng, readings, 4000)
+    own = inputs[:, -1] == 1
+    assert 0.3 < own.mean() < 0.4 and (inputs[~own, -1] == 0).all()
+    assert inputs[~own, :-1].min() == -0.1  # a coefficient cannot be read below 0
+    some = np.flatnonzero(own)[:50]
+    left, right = (ARKIT_NAMES.index(f"browDown{side}") for side in ("Left", "Right"))
+    for row, name in zip(inputs[some, :-1], label[some], strict=True):
+        parts = row / moved[readings.label == name]
+        (fits,) = np.nonzero(((parts > -1e-9) & (parts < training.MOST_READ)).all(1))
+        assert any(np.isclose(parts[one, left], parts[one, right]) for one in fits)
+
+
+def test_codes_as_they_are_made_are_learned_from_too(monkeypatch):
+    monkeypatch.setattr(training, "EXACT", 1.0)
+    rng = np.random.default_rng(4)
+    readings, emotions = training.Readings.load(), random_emotions(rng, 30)
+    inputs, label = training.examples(rng, readings, emotions, 200)
+    codes = inputs[:, :-1] + np.where(inputs[:, -1:] == 1, 0.0, readings.rest)
+    distance = np.abs(codes[:, None] - emotions.expression).max(-1)
+    assert distance.min(1).max() < 1e-12
+    assert_array_equal(label, emotions.label[distance.argmin(1)])
+
+
 def test_emotions_in_their_shares():
     emotions = random_emotions(np.random.default_rng(0), 7000)
     assert emotions.expression.shape == (7000, 52)

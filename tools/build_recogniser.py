@@ -5,7 +5,7 @@
 Run after `tools/measure_readings.py`; it does what `mien train-expression` does, and records the file. Then
 says how many of the measured readings, of emotions at any strength, are taken for what was shown: those of
 renders by the packaged recogniser, which has not learned from them; those of edited portraits by others, each
-of which has not learned from the people that it is asked about.
+of which has not learned from the people that it is asked about, but for how some of them read at rest.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
         OUT,
         licence="Apache-2.0",
         provenance="The recogniser of expressions: a network with random initial weights, trained on "
-        "synthetic codes that err as anny.readings.safetensors says. See docs/expression.md.",
+        "emotions as they are and as they were read (anny.readings.safetensors). See docs/expression.md.",
         command="mien train-expression -o src/mien/assets/anny.expression.safetensors",
     )
     print(f"{OUT}: {share:.1%} of such codes recognised")

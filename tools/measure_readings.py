@@ -6,9 +6,9 @@
 Random heads are drawn twice, at rest and with a random emotion, seen from the front as portraits are; and the
 same is put into portraits that the encoder has not learned from (`mien.synthesis.edited`). Half of all
 pictures are grey, half small and enlarged again, all with the grain and the compression of photographs. What
-was shown and what was read goes to a packaged file; `mien train-expression` learns from it how codes err.
+was read of which emotion goes to a packaged file; `mien train-expression` learns from it how codes err.
 Prints how what is read goes with what is shown. Run again after the encoder or the fit has changed. Takes
-about seven minutes on two cores.
+about a quarter of an hour on two cores.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ def main(options: Options) -> None:
     shown, read, at_rest = np.stack(measured, axis=1)
     persons = np.array(persons, np.int16)
     people = people_at_rest((one for one in people if one is not None), mien.load_model().expression_names)
-    arrays = {"shown": shown, "read": read, "read_at_rest": at_rest, "people_at_rest": people}
+    arrays = {"read": read, "read_at_rest": at_rest, "people_at_rest": people}
     arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
     arrays |= {"label": np.array(labels, np.int8), "person": persons}
     write_whole(options.out, save(arrays))
@@ -246,9 +246,9 @@ def main(options: Options) -> None:
     record_asset(
         options.out,
         licence="CC0-1.0",
-        provenance="How reconstruction reads expressions: shown and read ARKit coefficients of random "
-        "renders of the default face model and of portraits with expressions put into them, and "
-        "readings of people nearly at rest; all photographs in the public domain or under CC0.",
+        provenance="How reconstruction reads emotions: ARKit coefficients read of random renders of the "
+        "default face model and of portraits with an emotion put into them and brought to rest, and of "
+        "people nearly at rest; all photographs in the public domain or under CC0.",
         command="python tools/measure_readings.py",
     )
 

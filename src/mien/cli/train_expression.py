@@ -1,4 +1,4 @@
-"""`mien train-expression`: the recogniser of expressions, from synthetic codes alone."""
+"""`mien train-expression`: the recogniser of expressions, from emotions that are made."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mien.cli.terminal import show
 
 @dataclass(frozen=True)
 class TrainExpression:
-    """Train the recogniser of expressions, on synthetic codes alone.
+    """Train the recogniser of expressions, on emotions that are made: no label of a photograph is used.
 
     Examples:
-      mien train-expression -o expression.safetensors        the packaged one again, in minutes
+      mien train-expression -o expression.safetensors        the packaged one again, in seconds
       mien expression photo.jpg --recogniser expression.safetensors
       mien train-expression --prototypes bfm.csv --model bfm/2017 -o bfm-expression.safetensors
 

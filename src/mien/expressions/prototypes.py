@@ -3,8 +3,8 @@
 Sources: P. Ekman, W. V. Friesen, J. C. Hager, "Facial Action Coding System: the manual" (2002), for what each
 action unit does; for the action units of each emotion W. V. Friesen, P. Ekman, "EMFACS-7" (1983), the
 prototypes and major variants in the manual's "Investigator's Guide", and P. Lucey et al., "The Extended
-Cohn-Kanade Dataset" (2010), table 1. How strong each unit is within an emotion, and which coefficients make a
-unit, is ours.
+Cohn-Kanade Dataset" (2010), table 1. How strong each unit is within an emotion, which coefficients make a
+unit, and that a laugh may wrinkle the nose, is ours.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Trains the recogniser of expressions on synthetic codes that err as reconstruction does.
+"""Trains the recogniser of expressions on emotions that were made: as they are, and as they are read.
 
-How it errs is measured on portraits into which expressions were put (`tools/measure_readings.py`). What was
-read there is learned from, as far from rest as it was read and added to how other people read at rest.
+They were put into portraits, and these reconstructed (`tools/measure_readings.py`). What was read there is
+learned from, as far from the same face's rest as it was read, and added to how other people read at rest.
 """
 
 from __future__ import annotations
