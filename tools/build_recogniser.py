@@ -44,7 +44,7 @@ def main() -> None:
         "emotions as they are and as they were read (anny.readings.safetensors). See docs/expression.md.",
         command="mien train-expression -o src/mien/assets/anny.expression.safetensors",
     )
-    print(f"{OUT}: {share:.1%} of such codes recognised")
+    print(f"{OUT}: recognises {share:.1%} of codes like those it has learned from")
     recogniser, stored = Recogniser.load(OUT), load_file(assets.path(READINGS))
     renders = stored["person"] < 0
     print_share("renders", [_Asked(recogniser, renders)], stored)

@@ -21,7 +21,7 @@ DEPTH = 0.6
 """What a crease takes from the log albedo at full strength of its expression, mean of people; our choice."""
 
 NARROW_MM, WIDE_MM = 1.5, 3.0
-"""Distances from the line at which a crease ends, of most people's; our choice."""
+"""Widths of most people's creases, as standard deviations of their profile across the line; our choice."""
 
 _FLANK = 0.3
 _TINT = (0.85, 1.0, 1.05)
@@ -111,7 +111,7 @@ def crease_shades(model: MorphableModel, width_mm: float = (NARROW_MM + WIDE_MM)
 
     Args:
         model: NumPy, with ARKit's expressions.
-        width_mm: distance from its line at which a crease ends.
+        width_mm: standard deviation of a crease's profile across its line.
     """
     landmarks = model.landmarks478(model.identity_mean).astype(np.float64)
     vertices = np.asarray(model.identity_mean, np.float64)

@@ -52,7 +52,7 @@ class TrainExpression:
         if self.prototypes is not None:
             options = {"model": self.model, "table": read_prototypes(self.prototypes)}
         share = train(self.out, self.seed, progress=_track, **options)
-        show(f"{self.out}: {share:.1%} of such codes recognised")
+        show(f"{self.out}: recognises {share:.1%} of codes like those it has learned from")
         return Status.DONE
 
 

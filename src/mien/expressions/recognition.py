@@ -123,7 +123,7 @@ class Recogniser:
         )
 
     def of_inputs(self, inputs: np.ndarray) -> np.ndarray:
-        """(..., E + 1) inputs of the first layer to (..., 7)."""
+        """(..., E + 1) coefficients from rest, and 1 where that is the person's own, else 0, to (..., 7)."""
         mirror = np.append(mirrored(self.rest.shape[0]), -1)
         scores = 0.5 * (self._scores(inputs) + self._scores(inputs[..., mirror]))
         likelihood = np.exp(scores - scores.max(-1, keepdims=True))

@@ -95,7 +95,7 @@ class Readings:
 
 
 def as_read(rng: np.random.Generator, readings: Readings, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(count, E + 1) inputs of the network, read from rest, and the labels (count,)."""
+    """(count, E + 1) inputs of `Recogniser.of_inputs` as they are read, and the labels (count,)."""
     some = rng.integers(len(readings.label), size=count)
     own, photographed = rng.random((2, count, 1)) < [[[OWN_REST]], [[PHOTOGRAPHED]]]
     size = readings.moved.shape[1]
