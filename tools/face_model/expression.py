@@ -16,6 +16,9 @@ LOOK_DEGREES = {"Up": 25.0, "Down": 30.0, "In": 35.0, "Out": 35.0}
 """How far the eyeballs turn at coefficient 1."""
 TONGUE_STRENGTH = 1.3
 """The package's tongue comes out this much further, well past the lips of a half open mouth."""
+BROW_LOWERING = 2.5
+"""Brows come down and together this much further than ICT's, by 4.5 and 7.5 mm: lowered as ICT's are, an angry
+face is taken for a neutral one (docs/expression.md)."""
 LID_REACH_MM = 5.0
 """How far from the lids' edge the skin follows when closed lids are made to meet."""
 
@@ -39,6 +42,8 @@ def build_expression(head: AnnyHead, ict: PublishedModel, registration: Registra
             shapes[name] += look(name, registration, head)
         else:
             shapes[name] = _without_eyeballs(shapes[name], head)
+    for name in ("browDownLeft", "browDownRight"):
+        shapes[name] *= BROW_LOWERING
     lids = Seam(head, registration.vertices, head.lid_ring, LID_REACH_MM, upper=0.85)
     for name in ("eyeBlinkLeft", "eyeLookDownLeft"):
         shape = _symmetric(shapes, name, head)

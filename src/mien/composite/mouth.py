@@ -27,7 +27,9 @@ _TONGUE = np.array([0.11, 0.038, 0.032], np.float32)
 _HIDDEN = np.array([0.02, 0.006, 0.005], np.float32)  # radiance where the model has nothing
 _OPEN_MM = 0.6, 1.6  # heights from which lips are seen to part
 _REACHED = 1.2  # of the light on skin: teeth are wet
-_DEPTH_MM = 25.0  # behind the lips at which light has fallen to 1 / e
+_DEPTH_MM = 12.0  # behind the lips at which light has fallen to 1 / e
+_ASIDE_MM = 20.0  # from the middle: there the cheeks' shadow has taken as much
+_SOFT_MM = 0.8  # edges of teeth and tongue
 
 
 def inner_mouth_layer(view: View) -> Layer:
@@ -38,6 +40,7 @@ def inner_mouth_layer(view: View) -> Layer:
     edge = 0.5 * view.before.px_per_mm
     shown, asked = (soft(grown(mask, -edge), edge) for mask in (opened, share))
     known = np.minimum((moved(shown, offset) + 0.02) / (asked + 0.02), 1)
+    known *= soft(grown(moved(opened, offset), edge), edge)
     shade = _shade(share, view.after.px_per_mm)
     darker = np.log(np.minimum(shade / moved(_shade(opened, view.before.px_per_mm), offset), 1))
     return Layer(
@@ -65,7 +68,7 @@ def _parted(view: View, shown: np.ndarray) -> np.ndarray:
     """(H, W) where lips are apart at all: by the mesh, or by the open mouth (H, W) of the photograph."""
     apart = (view.covered & (view.kind == MOUTH)).astype(np.float32)
     unit = view.after.px_per_mm
-    return soft(grown(np.maximum(apart, shown), 2.5 * unit), unit)
+    return soft(grown(np.maximum(apart, shown), 4 * unit), 2 * unit)
 
 
 def _with_upper_jaw(view: View) -> np.ndarray:
@@ -99,10 +102,10 @@ def _drawn(view: View, shade: np.ndarray) -> np.ndarray:
     colour[inside] = _albedo(view.model, place[inside][:, :3], part)
     depth = place[..., 3:]
     known = inside.astype(np.float32)
-    behind = spread(depth, known) - spread(depth, on_skin)
-    light = np.exp(np.median(view.after.log_light[view.after.facing > 0.5], axis=0))
-    reached = _REACHED * shade[..., None] * np.exp(-np.maximum(behind, 0) / _DEPTH_MM)
-    return spread(colour, known) * light * reached
+    behind = np.maximum(spread(depth, known) - spread(depth, on_skin), 0)
+    reached = np.exp(-behind / _DEPTH_MM - (spread(place[..., :1], known) / _ASIDE_MM) ** 4)
+    light = _REACHED * np.exp(np.median(view.after.log_light[view.after.facing > 0.5], axis=0))
+    return soft(spread(colour, known) * reached, _SOFT_MM * view.after.px_per_mm) * light * shade[..., None]
 
 
 def _shade(share: np.ndarray, px_per_mm: float) -> np.ndarray:

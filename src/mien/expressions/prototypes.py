@@ -39,7 +39,8 @@ ACTION_UNITS: dict[str, dict[str, float]] = {
     "AU16": {"mouthLowerDownLeft": 1.0, "mouthLowerDownRight": 1.0},
     "AU17": {"mouthShrugLower": 1.0, "mouthShrugUpper": 0.4},
     "AU18": {"mouthPucker": 1.0},
-    "AU20": {"mouthStretchLeft": 1.0, "mouthStretchRight": 1.0},
+    "AU20": {"mouthStretchLeft": 1.0, "mouthStretchRight": 1.0, "mouthFrownLeft": 0.3,
+             "mouthFrownRight": 0.3},
     "AU22": {"mouthFunnel": 1.0},
     "AU23": {"mouthPressLeft": 0.6, "mouthPressRight": 0.6, "mouthRollLower": 0.4, "mouthRollUpper": 0.4},
     "AU24": {"mouthPressLeft": 1.0, "mouthPressRight": 1.0},
@@ -56,7 +57,7 @@ ACTION_UNITS: dict[str, dict[str, float]] = {
 
 VARIANTS: dict[str, tuple[dict[str, float], ...]] = {
     "anger": (
-        {"AU4": 1.0, "AU5": 0.5, "AU7": 0.7, "AU23": 0.8, "AU24": 0.5, "AU17": 0.2},
+        {"AU4": 1.0, "AU5": 0.7, "AU7": 0.7, "AU23": 0.8, "AU24": 0.8, "AU17": 0.6},
         {"AU4": 1.0, "AU5": 0.6, "AU7": 0.6, "AU10": 0.6, "AU16": 0.5, "AU25": 0.6, "AU26": 0.5},
         {"AU4": 1.0, "AU7": 0.8, "AU17": 0.6, "AU24": 0.9},
         {"AU4": 1.0, "AU7": 0.6, "AU10": 0.4, "AU22": 0.4, "AU23": 0.8, "AU25": 0.6},
@@ -72,7 +73,7 @@ VARIANTS: dict[str, tuple[dict[str, float], ...]] = {
         {"AU10": 1.0, "AU16": 0.7, "AU25": 0.7, "AU26": 0.4, "AU4": 0.4, "AU7": 0.5},
     ),
     "fear": (
-        {"AU1": 1.0, "AU2": 0.6, "AU4": 0.5, "AU5": 1.0, "AU7": 0.2, "AU20": 0.8, "AU25": 0.6, "AU26": 0.5},
+        {"AU1": 1.0, "AU2": 0.8, "AU4": 0.5, "AU5": 1.0, "AU7": 0.2, "AU20": 0.8, "AU25": 0.6, "AU26": 1.0},
         {"AU1": 0.8, "AU2": 0.5, "AU4": 0.4, "AU5": 0.9, "AU20": 0.7, "AU25": 0.5},
         {"AU1": 0.9, "AU2": 0.7, "AU5": 1.0, "AU20": 0.5, "AU25": 0.6, "AU27": 0.6},
         {"AU1": 1.0, "AU4": 0.6, "AU5": 0.6, "AU20": 1.0, "AU25": 0.8},
@@ -97,8 +98,8 @@ VARIANTS: dict[str, tuple[dict[str, float], ...]] = {
         {"AU1": 0.9, "AU4": 0.6, "AU11": 0.5, "AU15": 0.3},
     ),
     "surprise": (
+        {"AU1": 0.9, "AU2": 1.0, "AU5": 0.8, "AU27": 0.7},
         {"AU1": 0.9, "AU2": 1.0, "AU5": 0.6, "AU26": 1.0},
-        {"AU1": 0.9, "AU2": 1.0, "AU5": 0.9, "AU27": 0.8},
         {"AU1": 0.7, "AU2": 0.8, "AU5": 0.4, "AU25": 0.5, "AU26": 0.4},
         {"AU1": 1.0, "AU2": 1.0, "AU5": 0.5},
         {"AU1": 0.8, "AU2": 0.9, "AU27": 0.9},
