@@ -4,7 +4,7 @@
     peers/bin/python benchmarks/expression_peers.py edited --face-api peers
 
 What is done is what `mien edit` does at full strength. Faces are written cut out tightly and grey. Left out
-are photographs without a face, and faces seen from the side or smiling, whose skin has the folds of the smile.
+are photographs without a face, and faces seen from the side, or smiling: their skin has the folds of a smile.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """The photograph with another face in it, against pictures whose truth is known."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -7,6 +8,7 @@ from mien import edit
 from mien.camera import Camera, project, to_camera
 from mien.composite import composite
 from mien.composite.head import Head
+from mien.composite.mouth import INNER_LIPS
 from mien.composite.registration import offsets_px
 from mien.composite.warp import spread
 from mien.facecode import FaceCode
@@ -90,6 +92,30 @@ def test_a_laugh_that_ends_leaves_no_teeth_between_the_lips():
     rows, columns = around(lips, 0)
     assert teeth[..., 2].max() > truth[rows, columns, 2].max() + 0.1
     assert result[rows, columns, 2].max() < truth[rows, columns, 2].max() + 0.06
+
+
+def test_a_mouth_that_opens_is_dark_inside():
+    shut, open_ = face(), face(jawOpen=0.8)
+    photo = picture(shut)
+    result = srgb_to_linear(composite(load_model(), shut, open_, photo, CAMERA))
+    cheek = srgb_to_linear(photo)[around(landmarks(shut)[[205]], 3)].mean()
+    lips = np.zeros(result.shape[:2], np.uint8)
+    cv2.fillPoly(lips, [landmarks(open_)[INNER_LIPS].astype(np.int32)], 1)
+    inside = result.mean(-1)[cv2.erode(lips, np.ones((3, 3))) > 0]
+    assert np.median(inside) < 0.12 * cheek
+    assert np.percentile(inside, 95) < 0.32 * cheek
+
+
+def test_closed_eyes_open_but_not_on_sunglasses():
+    asleep, awake = face(eyeBlinkLeft=1, eyeBlinkRight=1), face()
+    photo, truth = picture(asleep), picture(awake)
+    eye = landmarks(awake)[[33, 133, 159, 145]]
+    seen, lens = around(eye, 0), around(eye, 14)
+    opened = composite(load_model(), asleep, awake, photo, CAMERA)
+    assert np.abs(opened - truth)[seen].mean() < 0.5 * np.abs(photo - truth)[seen].mean()
+    photo[lens] = 0.05
+    behind = composite(load_model(), asleep, awake, photo, CAMERA)
+    assert behind[seen].max() < 0.2 < opened[seen].max()
 
 
 def test_what_is_far_from_the_head_stays_to_the_bit():

@@ -5,18 +5,20 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mien.composite.head import EYES
+from mien.composite.head import EYES, SKIN
 from mien.composite.layer import Layer
 from mien.composite.view import View
-from mien.composite.warp import soft
+from mien.composite.warp import moved, soft
+from mien.image import srgb_to_linear
 
 _LID_SHADE = 0.6  # lids and lashes keep this share of the light from the eyes
 _OPEN = 0.25  # share of an eye that the photograph must show for it to be taken from there
+_LID_TONE = 0.9  # how far a closed lid's colours may be from the skin's, logarithm of linear light
 
 
 def eye_layer(view: View) -> Layer:
     """The layer. Of an open eye the photograph's pixels continue below lids that open further; an eye that
-    the photograph shows closed is drawn.
+    the photograph shows closed is drawn, but not over sunglasses.
     """
     here = view.covered & (view.kind == EYES)
     visible = here & view.visible
@@ -26,8 +28,10 @@ def eye_layer(view: View) -> Layer:
         one = eye == number
         if visible[one].mean() > _OPEN:
             known[one] = 1
-        else:
+        elif _has_skin_tone(view, one):
             visible &= ~one
+        else:
+            here &= ~one
     drawn = _LID_SHADE * np.exp(view.seen(view.after.log_albedo) + view.seen(view.after.log_light))
     return Layer(
         share=soft(here.astype(np.float32), 0.8),
@@ -36,6 +40,13 @@ def eye_layer(view: View) -> Layer:
         drawn=drawn * here[..., None],
         known=cv2.dilate(known, np.ones((5, 5), np.uint8)) if known.any() else known,
     )
+
+
+def _has_skin_tone(view: View, here: np.ndarray) -> bool:
+    """Whether the photograph shows something like the face's skin where (H, W) an eye shall be."""
+    shown = np.log(np.maximum(srgb_to_linear(moved(view.photo, view.offset_px)), 1e-3))
+    skin = shown[view.visible & (view.kind == SKIN)]
+    return bool(len(skin) and np.abs(np.median(shown[here], 0) - np.median(skin, 0)).max() < _LID_TONE)
 
 
 def _relit(view: View, here: np.ndarray) -> np.ndarray:

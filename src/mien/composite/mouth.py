@@ -27,7 +27,7 @@ _TONGUE = np.array([0.11, 0.038, 0.032], np.float32)
 _HIDDEN = np.array([0.02, 0.006, 0.005], np.float32)  # radiance where the model has nothing
 _OPEN_MM = 0.6, 1.6  # heights from which lips are seen to part
 _REACHED = 1.2  # of the light on skin: teeth are wet
-_DEPTH_MM = 12.0  # behind the lips at which light has fallen to 1 / e
+_LIT_MM, _DEPTH_MM = 4.0, 12.0  # behind the lips from where light falls, and on what way to 1 / e
 _ASIDE_MM = 20.0  # from the middle: there the cheeks' shadow has taken as much
 _SOFT_MM = 0.8  # edges of teeth and tongue
 
@@ -102,7 +102,7 @@ def _drawn(view: View, shade: np.ndarray) -> np.ndarray:
     colour[inside] = _albedo(view.model, place[inside][:, :3], part)
     depth = place[..., 3:]
     known = inside.astype(np.float32)
-    behind = np.maximum(spread(depth, known) - spread(depth, on_skin), 0)
+    behind = np.maximum(spread(depth, known) - spread(depth, on_skin) - _LIT_MM, 0)
     reached = np.exp(-behind / _DEPTH_MM - (spread(place[..., :1], known) / _ASIDE_MM) ** 4)
     light = _REACHED * np.exp(np.median(view.after.log_light[view.after.facing > 0.5], axis=0))
     return soft(spread(colour, known) * reached, _SOFT_MM * view.after.px_per_mm) * light * shade[..., None]
