@@ -157,6 +157,13 @@ def test_looking_turns_one_eyeball_as_a_whole(model, name, axis, sign):
     assert np.abs(expression(model, **{name: 1.0})[other]).max() == 0
 
 
+def test_lowered_brows_come_down_and_together(model):
+    moved = model.landmarks478(expression(model, browDownLeft=1.0, browDownRight=1.0))
+    inner = moved[[55, 107, 285, 336]]
+    assert inner[:, 1].mean() == pytest.approx(-4.9, abs=0.5)
+    assert moved[285, 0] - moved[55, 0] == pytest.approx(-7.5, abs=0.5)
+
+
 def test_jaw_takes_lower_teeth_and_tongue_along(model):
     shape = expression(model, jawOpen=1.0)
     assert shape[part(model, "teeth_lower"), 1].max() < -4

@@ -17,7 +17,7 @@ LOOK_DEGREES = {"Up": 25.0, "Down": 30.0, "In": 35.0, "Out": 35.0}
 TONGUE_STRENGTH = 1.3
 """The package's tongue comes out this much further, well past the lips of a half open mouth."""
 BROW_LOWERING = 2.5
-"""Brows come down and together this much further than ICT's, by 4.5 and 7.5 mm: with ICT's, angry faces are
+"""Brows come down and together this much further than ICT's, by 4.9 and 7.5 mm: with ICT's, angry faces are
 taken for neutral ones (docs/face_model.md)."""
 LID_REACH_MM = 5.0
 """How far from the lids' edge the skin follows when closed lids are made to meet."""
