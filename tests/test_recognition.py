@@ -153,6 +153,20 @@ def test_training_on_readings(tmp_path, monkeypatch):
     assert Recogniser.load(tmp_path / "a").model == packaged_recogniser().model
 
 
+def test_networks_side_by_side_say_the_mean_of_their_scores():
+    rng = np.random.default_rng(5)
+    networks = [training._Network.of(rng, (53, 8, 4, 7)) for _ in range(3)]
+    for network in networks:
+        for bias in network.biases:
+            bias += rng.normal(size=bias.shape)
+    inputs = rng.normal(size=(6, 53))
+    values = inputs
+    for number, (weights, biases) in enumerate(training._side_by_side(networks)):
+        values = values @ weights + biases
+        values = np.maximum(values, 0) if number < 2 else values
+    assert_allclose(values, np.mean([network.activations(inputs)[-1] for network in networks], axis=0))
+
+
 def test_readings_are_learned_in_part_from_the_same_rest_and_from_others():
     size, rng = 52, np.random.default_rng(3)
     rest, moved = np.full(size, 0.1), rng.uniform(-0.2, 0.6, (40, size))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save
+from scipy.linalg import block_diag
 
 from mien import assets
 from mien.expressions.prototypes import EXPRESSIONS, prototypes
@@ -21,7 +22,9 @@ from mien.files import write_whole
 from mien.synthesis.emotions import Emotions, random_emotions
 
 READINGS = "anny.readings.safetensors"
-HIDDEN = (32, 16)
+HIDDEN, NETWORKS = (32, 16), 5
+"""Units of the hidden layers of each network, and how many networks: their mean differs less by chance."""
+
 EMOTIONS, BATCH, STEPS = 1 << 16, 512, 2000
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2
 
@@ -178,11 +181,21 @@ def learned(
         model, prototypes: of the recogniser.
         progress: wraps the steps.
     """
-    network = _Network.of(rng, (len(readings.rest) + 1, *HIDDEN, len(EXPRESSIONS)))
+    sizes = (len(readings.rest) + 1, *HIDDEN, len(EXPRESSIONS))
+    networks = [_Network.of(rng, sizes) for _ in range(NETWORKS)]
     for step in progress(range(STEPS)):
-        network.learn(*examples(rng, readings, emotions, BATCH), step)
-    layers = tuple(zip(network.weights, network.biases, strict=True))
-    return Recogniser(model, prototypes, readings.rest, layers)
+        for network in networks:
+            network.learn(*examples(rng, readings, emotions, BATCH), step)
+    return Recogniser(model, prototypes, readings.rest, _side_by_side(networks))
+
+
+def _side_by_side(networks: list[_Network]) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Weights and biases of one network that says the mean of the scores."""
+    first, *between, last = zip(*(network.weights for network in networks), strict=True)
+    weights = [np.hstack(first), *(block_diag(*blocks) for blocks in between), np.vstack(last) / len(last)]
+    *hidden, scores = zip(*(network.biases for network in networks), strict=True)
+    biases = [*map(np.concatenate, hidden), np.mean(scores, axis=0)]
+    return tuple(zip(weights, biases, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
