@@ -17,6 +17,7 @@ from mien.synthesis.on_device.chance import Chance
 from mien.synthesis.on_device.crops import Crops
 from mien.synthesis.on_device.jpeg import jpeg
 from mien.synthesis.on_device.photograph import photograph
+from mien.synthesis.world import LOW_RESOLUTION
 from mien.training.crop_code import CropCode
 from mien.training.device_stream import DeviceStream
 from tiny_face import tiny_face
@@ -216,7 +217,7 @@ def test_a_camera_keeps_the_faces_brightness_and_states_the_width_of_its_pixels(
     flat, brightness = torch.full((300, 3, 56, 56), 100.0), torch.full((300,), 100.0)
     flat[:, :, :28] = 180.0
     pictures, pixel = photograph(flat, brightness, Chance(rng, CPU))
-    assert_allclose((pixel > 1).float().mean(), 0.35, atol=0.09)
+    assert_allclose((pixel > 1).float().mean(), LOW_RESOLUTION, atol=0.09)
     behind, face = pictures[:, :, 3:20].mean((1, 2, 3)), pictures[:, :, -20:].mean((1, 2, 3))
     assert float((face - 100).abs().max()) < 15
     assert abs(float(behind.mean()) - 180) < 6 and float(behind.std()) > 8

@@ -21,7 +21,7 @@ HAIR, GLASSES, HAND, THING = 0.7, 0.2, 0.1, 0.06
 LOW_RESOLUTION, SMALLEST_FACE_PX = 0.45, 24
 """Share of pictures of small faces, and the smallest width of a face in its own photograph's pixels."""
 
-GREY = 0.25
+GREY_PICTURES = 0.25
 """Share of grey pictures, as most that were collected for the study of expressions are."""
 
 _IDENTITY = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
@@ -248,7 +248,7 @@ class World:
             line = _motion(rng, max(3, int(rng.uniform(0.015, 0.045) * side)))
             image = cv2.filter2D(cv2.filter2D(image, -1, line), -1, line)
         curve = _tone(rng, brightness) if chance[1] < 0.7 else _IDENTITY
-        if chance[2] < GREY:
+        if chance[2] < GREY_PICTURES:
             grey = cv2.cvtColor(cv2.LUT(image, curve[None]), cv2.COLOR_RGB2GRAY)
             image, curve = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), _IDENTITY
         strength = min(rng.exponential(0.12), 0.6) if chance[3] < 0.6 else 0.0

@@ -14,7 +14,7 @@ from mien.synthesis.on_device.chance import Chance
 from mien.synthesis.on_device.filters import area, gaussian, sample, separable
 from mien.synthesis.on_device.jpeg import jpeg
 from mien.synthesis.on_device.shapes import centres
-from mien.synthesis.world import LOW_RESOLUTION, SMALLEST_FACE_PX
+from mien.synthesis.world import GREY_PICTURES, LOW_RESOLUTION, SMALLEST_FACE_PX
 
 GREY = (0.299, 0.587, 0.114)
 """Weights of sRGB's channels in a grey picture (ITU-R BT.601)."""
@@ -50,7 +50,7 @@ def photograph(planes: Tensor, brightness: Tensor, chance: Chance) -> tuple[Tens
         some = chance.numbers(chosen)
         planes[some] = _moved(planes[some], side[chosen], chance)
     planes = _toned(planes, brightness, chance)
-    grey = chance.tensor(chance.flags(0.15, count))[:, None, None, None]
+    grey = chance.tensor(chance.flags(GREY_PICTURES, count))[:, None, None, None]
     planes = torch.lerp(planes, torch.einsum("nchw,c->nhw", planes, planes.new_tensor(GREY))[:, None], grey)
     planes = _noisy(planes, chance).round_().clamp_(0, 255)
     chosen = np.flatnonzero(chance.flags(0.4, count))
