@@ -16,6 +16,7 @@ import numpy as np
 
 import mien
 from accuracy_common import progress
+from mien.detect import detect_faces
 from mien.expressions.prototypes import EXPRESSIONS
 from mien.image import save_png
 from small_faces import small_face
@@ -34,7 +35,7 @@ def main() -> None:
         for name in EXPRESSIONS:
             edited = faces[0].with_expression(name)
             picture = edited.picture()
-            again = mien.detect.detect_faces(picture, max_faces=1)
+            again = detect_faces(picture, max_faces=1)
             if again:
                 place = options.out / name / f"{path.stem}.png"
                 place.parent.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ def main() -> None:
     record_asset(
         OUT,
         licence="Apache-2.0",
-        provenance="The recogniser of expressions: a network with random initial weights, trained on "
+        provenance="The recogniser of expressions: networks with random initial weights, trained on "
         "emotions as they are and as they were read (anny.readings.safetensors). See docs/expression.md.",
         command="mien train-expression -o src/mien/assets/anny.expression.safetensors",
     )

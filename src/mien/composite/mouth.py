@@ -40,6 +40,7 @@ def inner_mouth_layer(view: View) -> Layer:
     edge = 0.5 * view.before.px_per_mm
     shown, asked = (soft(grown(mask, -edge), edge) for mask in (opened, share))
     known = np.minimum((moved(shown, offset) + 0.02) / (asked + 0.02), 1)
+    # at the rim, where nothing is asked for, a closed mouth would count as seen, and skin show
     known *= soft(grown(moved(opened, offset), edge), edge)
     shade = _shade(share, view.after.px_per_mm)
     darker = np.log(np.minimum(shade / moved(_shade(opened, view.before.px_per_mm), offset), 1))

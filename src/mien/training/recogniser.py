@@ -23,7 +23,7 @@ from mien.synthesis.emotions import Emotions, random_emotions
 
 READINGS = "anny.readings.safetensors"
 HIDDEN, NETWORKS = (32, 16), 5
-"""Units of the hidden layers of each network, and how many networks: their mean differs less by chance."""
+"""Units of the hidden layers of each network, and how many networks, whose mean differs less by chance."""
 
 EMOTIONS, BATCH, STEPS = 1 << 16, 512, 2000
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2
